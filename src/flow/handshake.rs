@@ -1,0 +1,203 @@
+//! SYNs and resets: how a connection begins, and how it breaks off.
+
+use super::end::End;
+use super::half::Half;
+use super::{Context, Flow, Stage};
+use crate::counters::{DropReason, Event};
+use crate::direction::Direction;
+use crate::inspect::{ClientJudge, ServerJudge};
+use crate::smtp::Session;
+use crate::stream::{Offset, Round};
+use crate::tcp::{Seq, SeqSpace};
+use crate::wire::options;
+use crate::wire::packet::{Headers, Patch, flags};
+
+/// What a SYN said that may begin a new connection in the place of a dead one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reborn {
+    client: End,
+    iss: Seq,
+    window: u16,
+}
+
+impl Flow {
+    /// Takes a SYN or SYN/ACK.
+    pub(super) fn handle_syn(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+        packet: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        if headers.has(flags::ACK) {
+            self.judge_syn_ack(direction, headers)?;
+        } else {
+            self.judge_syn(direction, headers)?;
+        }
+        // A rewriter can honour the classic options only, and nothing on a SYN is inspected.
+        let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
+        if options::clear_unknown(list.unwrap_or_default()) {
+            context.counters.happened(Event::OptionCleared);
+        }
+        if headers.payload_len() > 0 {
+            context.counters.happened(Event::SynData);
+        }
+        let patch = Patch {
+            seq: headers.seq,
+            ack: headers.ack,
+            flags: headers.flags,
+            window: headers.window,
+        };
+        self.relay_header(direction, headers, packet, patch, context);
+        Ok(())
+    }
+
+    /// A SYN without ACK, from the client: the first, a repeat, or one for a connection reborn.
+    fn judge_syn(&mut self, direction: Direction, headers: &Headers) -> Result<(), DropReason> {
+        if direction == Direction::ToClient {
+            // A simultaneous open or a split handshake: mail needs neither.
+            return Err(DropReason::BadHandshake);
+        }
+        let iss = Seq::new(headers.seq);
+        match self.stage {
+            Stage::SynSent => {}
+            Stage::SynReceived if self.halves.to_server.space.iss() == iss => return Ok(()),
+            // A live server answers with a challenge (RFC 5961 section 4); nothing changes here.
+            Stage::SynReceived | Stage::Established | Stage::Reset(_) | Stage::Ended => {
+                let client = End::new(headers);
+                self.reborn = Some(Box::new(Reborn { client, iss, window: headers.window }));
+                return Ok(());
+            }
+        }
+        self.begin(Reborn { client: End::new(headers), iss, window: headers.window });
+        Ok(())
+    }
+
+    /// A new connection begins.
+    fn begin(&mut self, syn: Reborn) {
+        self.stage = Stage::SynSent;
+        self.reborn = None;
+        self.ends.to_server = syn.client;
+        self.halves.to_server = Half::new(syn.iss);
+        self.halves.to_client = Half::default();
+        self.halves.to_client.open_window(syn.window);
+        self.session = Session::default();
+        self.client_judge = ClientJudge::default();
+        self.server_judge = ServerJudge::default();
+    }
+
+    /// A SYN/ACK, from the server.
+    fn judge_syn_ack(&mut self, direction: Direction, headers: &Headers) -> Result<(), DropReason> {
+        if direction == Direction::ToServer {
+            return Err(DropReason::BadHandshake);
+        }
+        let answers = |iss| SeqSpace::new(iss).seq_of(Offset::ZERO) == Seq::new(headers.ack);
+        if let Some(syn) = self.reborn.as_deref().copied().filter(|syn| answers(syn.iss)) {
+            self.begin(syn);
+        }
+        if !answers(self.halves.to_server.space.iss()) {
+            return Err(DropReason::BadHandshake);
+        }
+        let iss = Seq::new(headers.seq);
+        match self.stage {
+            Stage::SynSent => {}
+            // Until the client has acknowledged one, the latest counts.
+            Stage::SynReceived if self.halves.to_client.space.iss() != iss => {}
+            Stage::SynReceived => return Ok(()),
+            Stage::Established if self.halves.to_client.space.iss() == iss => return Ok(()),
+            Stage::Established | Stage::Reset(_) | Stage::Ended => {
+                return Err(DropReason::BadHandshake);
+            }
+        }
+        self.stage = Stage::SynReceived;
+        self.ends.to_client = End::new(headers);
+        let client_window = self.halves.to_client.told_window;
+        self.halves.to_client = Half::new(iss);
+        self.halves.to_client.open_window(client_window);
+        self.halves.to_server.open_window(headers.window);
+        Ok(())
+    }
+
+    /// The third segment of the handshake, or any that acknowledges the SYN/ACK.
+    pub(super) fn establish(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+    ) -> Result<(), DropReason> {
+        let first = self.halves.to_client.space.seq_of(Offset::ZERO);
+        match self.stage {
+            Stage::SynReceived
+                if direction == Direction::ToServer && Seq::new(headers.ack) == first =>
+            {
+                self.stage = Stage::Established;
+                Ok(())
+            }
+            Stage::Established | Stage::Reset(_) => Ok(()),
+            Stage::SynSent | Stage::SynReceived | Stage::Ended => Err(DropReason::BadHandshake),
+        }
+    }
+
+    /// Takes a reset. It passes when it lies where the receiver may believe it (RFC 5961
+    /// section 3.2); the flow lives on for a while, in case the receiver does not.
+    pub(super) fn handle_reset(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+        packet: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let (half, other) = self.halves.both_mut(direction);
+        let mut is_exact = true;
+        let seq = if self.stage == Stage::SynSent {
+            // The server refuses the connection: its space is not known yet.
+            let is_answer = direction == Direction::ToServer
+                || (headers.has(flags::ACK)
+                    && Seq::new(headers.ack) == other.space.seq_of(Offset::ZERO));
+            if !is_answer {
+                return Err(DropReason::OutOfWindow);
+            }
+            Seq::new(headers.seq)
+        } else {
+            let seq = Seq::new(headers.seq);
+            let at = half.space.offset_of(seq, half.reassembly.end());
+            let oldest = half.map.to_original(half.store.una(), Round::Down);
+            // One more: the FIN takes a number too.
+            let Some(at) = at.filter(|&at| oldest <= at && at <= half.told_edge + 1) else {
+                return Err(DropReason::OutOfWindow);
+            };
+            // What the sender has said up to here, its FIN included.
+            let end = half.reassembly.end();
+            let end = end + usize::from(half.fin == Some(end));
+            if at > end {
+                // Beyond it the receiver challenges, and goes on: the distance stays.
+                is_exact = false;
+                Seq::new(half.next_seq().get().wrapping_add(at.past(end) as u32))
+            } else if at >= half.reassembly.front() {
+                half.next_seq()
+            } else {
+                half.space.seq_of(half.map.to_edited(at, Round::Down).min(half.store.sent()))
+            }
+        };
+        let ack = match other.check_ack(Seq::new(headers.ack)) {
+            Ok(edited) => other.space.seq_of(other.map.to_original(edited, Round::Down)).get(),
+            Err(_) => headers.ack,
+        };
+        let patch = Patch { seq: seq.get(), ack, flags: headers.flags, window: headers.window };
+        if is_exact {
+            self.stage = Stage::Reset(direction);
+        }
+        self.relay_header(direction, headers, packet, patch, context);
+        Ok(())
+    }
+
+    /// The inspector cannot go on: both ends are told, nothing passes any more.
+    pub(super) fn end_by_inspection(&mut self, context: &mut Context<'_>) {
+        self.stage = Stage::Ended;
+        context.counters.happened(Event::InspectionReset);
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.mint_reset(direction, context);
+        }
+        self.halves.to_server.free();
+        self.halves.to_client.free();
+    }
+}

@@ -1,0 +1,242 @@
+//! One TCP connection seen from the middle: two halves, one SMTP session, the walk of a segment.
+//!
+//! Read first: RFC 9293 sections 3.4 and 3.10.7, RFC 7323, RFC 2018.
+//!
+//! Must not know: other flows, devices, clocks.
+
+mod end;
+mod half;
+mod handshake;
+mod recovery;
+mod send;
+mod walk;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::counters::{Counters, DropReason, Event};
+use crate::direction::{ByDirection, Direction, Leg};
+use crate::inspect::{ClientJudge, Notice, ServerJudge};
+use crate::limits;
+use crate::policy::Personality;
+use crate::smtp::Session;
+use crate::time::Instant;
+use crate::wire::outbox::Outbox;
+use crate::wire::packet::{Headers, flags};
+
+use end::End;
+use half::Half;
+use handshake::Reborn;
+
+/// What a call into a flow works with: the time, and where results go.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Now.
+    pub now: Instant,
+    /// Where packets leave.
+    pub outbox: &'a mut Outbox,
+    /// Where things are counted.
+    pub counters: &'a mut Counters,
+    /// Whether the device takes super-segments and partial checksums.
+    pub offload: bool,
+    /// Payload octets of each segment that the packet in hand stands for, if it is a super-segment.
+    pub gso_size: Option<u16>,
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The client's SYN has passed.
+    SynSent,
+    /// The server's SYN/ACK has passed.
+    SynReceived,
+    /// The handshake is over.
+    Established,
+    /// The end that sends in this direction has sent a reset that the other believes, if it gets
+    /// there.
+    Reset(Direction),
+    /// The inspector gave up; both ends were told.
+    Ended,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Flow {
+    client: SocketAddr,
+    server: SocketAddr,
+    client_leg: Leg,
+    personality: &'static Personality,
+    stage: Stage,
+    /// The end that sends in a direction.
+    ends: ByDirection<End>,
+    /// The octets that travel in a direction.
+    halves: ByDirection<Half>,
+    session: Session,
+    client_judge: ClientJudge,
+    server_judge: ServerJudge,
+    deadline: Instant,
+    /// A SYN that passed while the connection lives. When the server answers it, the old
+    /// connection was dead and this is the new one.
+    reborn: Option<Box<Reborn>>,
+}
+
+impl Flow {
+    /// A connection that `syn`, a SYN without ACK, opens from `leg`. The SYN itself is still to be
+    /// handed to [`Flow::handle`].
+    pub fn new(syn: &Headers, leg: Leg, personality: &'static Personality, now: Instant) -> Self {
+        Self {
+            client: syn.source,
+            server: syn.destination,
+            client_leg: leg,
+            personality,
+            stage: Stage::SynSent,
+            ends: ByDirection::default(),
+            halves: ByDirection::default(),
+            session: Session::default(),
+            client_judge: ClientJudge::default(),
+            server_judge: ServerJudge::default(),
+            deadline: now + limits::EMBRYONIC_TIMEOUT,
+            reborn: None,
+        }
+    }
+
+    /// When the flow is to be forgotten if nothing more happens.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// When the flow wants to be looked at next: [`Flow::ring`] it, or forget it.
+    pub fn next_look(&self) -> Instant {
+        let alarms = [self.halves.to_server.alarm, self.halves.to_client.alarm];
+        alarms.into_iter().flatten().fold(self.deadline, Instant::min)
+    }
+
+    /// Whether both ends have closed, or one has reset.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Reset(_) | Stage::Ended) || self.is_closed()
+    }
+
+    /// Whether both ends have closed and know of each other.
+    pub fn is_closed(&self) -> bool {
+        self.halves.to_server.fin_acked && self.halves.to_client.fin_acked
+    }
+
+    /// Who opened the connection.
+    pub fn client(&self) -> SocketAddr {
+        self.client
+    }
+
+    /// Source and destination of what travels in `direction`.
+    fn endpoints(&self, direction: Direction) -> (SocketAddr, SocketAddr) {
+        match direction {
+            Direction::ToServer => (self.client, self.server),
+            Direction::ToClient => (self.server, self.client),
+        }
+    }
+
+    /// The leg by which packets in `direction` leave.
+    fn leg(&self, direction: Direction) -> Leg {
+        match direction {
+            Direction::ToServer => !self.client_leg,
+            Direction::ToClient => self.client_leg,
+        }
+    }
+
+    fn has_timestamps(&self) -> bool {
+        self.ends.to_server.timestamps.is_some() && self.ends.to_client.timestamps.is_some()
+    }
+
+    fn has_sack(&self) -> bool {
+        self.ends.to_server.sack && self.ends.to_client.sack
+    }
+
+    /// The shift of the windows that travel in `direction` (RFC 7323 section 2.2: both or none).
+    fn window_shift(&self, direction: Direction) -> u8 {
+        self.ends[!direction].window_shift.and(self.ends[direction].window_shift).unwrap_or(0)
+    }
+
+    /// Octets of payload in a full segment that travels in `direction` with `options` octets of
+    /// TCP options. Both ends' announcements count: each knows the MTU of its own wire.
+    fn segment_size(&self, direction: Direction, options: usize) -> u16 {
+        let mss = self.ends[direction].mss.min(self.ends[!direction].mss);
+        mss.saturating_sub((options as u16).min(40)).max(1)
+    }
+
+    /// Takes one packet of this connection that came in on `leg`. The error is why it was dropped.
+    pub fn handle(
+        &mut self,
+        leg: Leg,
+        headers: &Headers,
+        packet: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let direction = if headers.source == self.client && headers.destination == self.server {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        };
+        if leg == self.leg(direction) {
+            return Err(DropReason::WrongLeg);
+        }
+        if self.stage == Stage::Ended {
+            self.answer_with_reset(direction, headers, context);
+            return Err(DropReason::FlowEnded);
+        }
+        if headers.has(flags::URG) {
+            context.counters.happened(Event::UrgentCleared);
+        }
+        if headers.has(flags::SYN) {
+            self.handle_syn(direction, headers, packet, context)?;
+            if self.stage == Stage::Established {
+                // It may be anybody's: it keeps nothing alive.
+                return Ok(());
+            }
+        } else if headers.has(flags::RST) {
+            self.handle_reset(direction, headers, packet, context)?;
+        } else {
+            self.handle_segment(direction, headers, packet, context)?;
+        }
+        if self.is_over() && !matches!(self.stage, Stage::Reset(_)) {
+            self.halves.to_server.free();
+            self.halves.to_client.free();
+        }
+        self.deadline = context.now + self.lifetime();
+        Ok(())
+    }
+
+    /// Ends the connection on the operator's word.
+    pub fn clear(&mut self, context: &mut Context<'_>) {
+        if !self.is_over() {
+            self.end_by_inspection(context);
+            self.deadline = context.now + self.lifetime();
+        }
+    }
+
+    /// The connection is forgotten though its ends may live: both are told.
+    pub fn forget(&mut self, context: &mut Context<'_>) {
+        if self.stage != Stage::Ended {
+            self.mint_reset(Direction::ToServer, context);
+            self.mint_reset(Direction::ToClient, context);
+        }
+    }
+
+    fn lifetime(&self) -> Duration {
+        let is_half_closed = self.halves.to_server.fin_sent || self.halves.to_client.fin_sent;
+        match self.stage {
+            _ if self.is_over() => limits::CLOSED_TIMEOUT,
+            Stage::SynSent | Stage::SynReceived => limits::EMBRYONIC_TIMEOUT,
+            _ if is_half_closed => limits::HALF_CLOSED_TIMEOUT,
+            Stage::Established | Stage::Reset(_) | Stage::Ended => limits::IDLE_TIMEOUT,
+        }
+    }
+}
+
+/// Counts what a judge noticed.
+fn count(notice: Notice, counters: &mut Counters) {
+    counters.happened(match notice {
+        Notice::Refused => Event::CommandRefused,
+        Notice::LineEndMended => Event::LineEndMended,
+        Notice::GreetingMasked => Event::GreetingMasked,
+        Notice::MailDataEnded => Event::MailData,
+    });
+}

@@ -1,0 +1,301 @@
+//! The walk of a segment: judge the envelope; let the other half hear the acknowledgement; let
+//! this half take the octets; pump; send what is due.
+
+use super::half::{Heard, Writer};
+use super::{Context, Flow, Stage, count};
+use crate::counters::{DropReason, Event};
+use crate::direction::Direction;
+use crate::inspect::Fault;
+use crate::stream::{Arrival, Offset, Round, Span};
+use crate::tcp::Seq;
+use crate::wire::packet::{Headers, flags};
+
+/// What a segment did to its half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Took {
+    /// It carried nothing.
+    Nothing,
+    /// Octets that were not here before, in order, and whether the judge left them all as they
+    /// were.
+    InOrder { is_untouched: bool },
+    /// Octets that wait behind a hole.
+    Ahead,
+    /// Octets that were here before.
+    Old,
+    /// Octets that cannot be taken.
+    Refused,
+}
+
+/// What the relayed packet is to carry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// Edited octets.
+    pub(super) span: Span,
+    /// The sender's FIN behind them.
+    pub(super) fin: bool,
+    /// The octets are those that the packet carries already.
+    pub(super) is_untouched: bool,
+}
+
+impl Flow {
+    /// Takes any segment but a SYN or a reset.
+    pub(super) fn handle_segment(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+        packet: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        if !headers.has(flags::ACK) {
+            return Err(DropReason::BadFlags);
+        }
+        let start = self.place(direction, headers)?;
+        let acknowledged = self.halves[!direction].check_ack(Seq::new(headers.ack))?;
+        self.establish(direction, headers)?;
+        if self.stage == Stage::Reset(direction) {
+            // Who has reset says no more: the reset was somebody else's.
+            self.stage = Stage::Established;
+        }
+
+        self.ends[direction].remember(headers);
+        let shift = self.window_shift(direction);
+        let heard = self.halves[!direction].hear(acknowledged, headers.window, shift);
+        let blocks = self.read_sack(!direction, headers, packet);
+        let half = &mut self.halves[!direction];
+        half.receiver_reports = blocks.0[..blocks.1].iter().any(|b| b.end >= half.store.sent());
+
+        let nxt = self.halves[direction].store.nxt();
+        let judged = self.take(direction, start, headers, packet, context).and_then(|took| {
+            let is_stuck = self.repeats_what_waits(direction, start, headers, took);
+            self.pump(direction, is_stuck, context)?;
+            self.pump(!direction, false, context)?;
+            Ok(took)
+        });
+        // What was judged before a fault is still to be heard: the reply that shows it.
+        let took = judged.unwrap_or(Took::InOrder { is_untouched: false });
+
+        let load = self.load(direction, start, headers, took, nxt);
+        if !load.span.is_empty() || load.fin {
+            self.relay(direction, headers, packet, heard, load, context);
+        } else {
+            self.relay_bare(direction, start, headers, packet, heard, took, context);
+        }
+        if judged.is_err() {
+            self.end_by_inspection(context);
+            return Ok(());
+        }
+        self.repair(!direction, blocks, context);
+        self.flush(!direction, context);
+        self.acknowledge(direction, took, headers, load, context);
+        self.pay_owed_acks(!direction, None, context);
+        self.watch(context.now);
+        Ok(())
+    }
+
+    /// Where the segment starts in the sender's stream; nothing for a keep-alive before its first
+    /// octet. A segment beyond what the sender was offered is not acceptable (RFC 9293
+    /// section 3.10.7.4).
+    fn place(&self, direction: Direction, headers: &Headers) -> Result<Option<Offset>, DropReason> {
+        let half = &self.halves[direction];
+        match half.space.offset_of(Seq::new(headers.seq), half.reassembly.end()) {
+            // One more: the FIN takes a number too.
+            Some(start) if start <= half.told_edge + 1 => Ok(Some(start)),
+            None if headers.payload_len() <= 1 => Ok(None),
+            _ => Err(DropReason::OutOfWindow),
+        }
+    }
+
+    /// Lets the half take the segment's octets and FIN.
+    fn take(
+        &mut self,
+        direction: Direction,
+        start: Option<Offset>,
+        headers: &Headers,
+        packet: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<Took, Fault> {
+        let payload = headers.payload(packet);
+        let Some(start) = start else {
+            return Ok(Took::Nothing);
+        };
+        let half = &mut self.halves[direction];
+        let end = start + payload.len();
+        if half.fin_sent && half.fin == Some(start) && payload.len() == 1 {
+            // A keep-alive that repeats the number of the FIN.
+            return Ok(Took::Old);
+        }
+        if half.fin.is_some_and(|fin| end > fin) && !payload.is_empty() {
+            context.counters.dropped(DropReason::AfterFin);
+            return Ok(Took::Refused);
+        }
+        if headers.has(flags::FIN) && half.fin.is_none() && end >= half.reassembly.end() {
+            half.fin = Some(end);
+        }
+        if payload.is_empty() {
+            return Ok(Took::Nothing);
+        }
+        match half.reassembly.arrive(start, payload) {
+            Err(_) => {
+                context.counters.dropped(DropReason::BufferFull);
+                Ok(Took::Refused)
+            }
+            Ok(Arrival::Old) => Ok(Took::Old),
+            Ok(Arrival::Next { skip }) => {
+                let fresh = payload.get(skip..).unwrap_or_default();
+                let is_stuck = half.fin == Some(end);
+                let at = half.reassembly.front();
+                let (judged, is_untouched) = self.judge(direction, at, fresh, is_stuck, context)?;
+                let half = &mut self.halves[direction];
+                half.reassembly.advance(judged);
+                half.reassembly.keep_ready(fresh.get(judged..).unwrap_or_default());
+                let is_whole = skip == 0 && judged == payload.len();
+                Ok(Took::InOrder { is_untouched: is_untouched && is_whole })
+            }
+            Ok(Arrival::Kept { ahead, inconsistent }) => {
+                if inconsistent {
+                    context.counters.happened(Event::Inconsistent);
+                }
+                if ahead {
+                    context.counters.happened(Event::Absorbed);
+                }
+                Ok(if ahead { Took::Ahead } else { Took::InOrder { is_untouched: false } })
+            }
+        }
+    }
+
+    /// Whether the sender repeats octets that wait for a verdict: it may have to have them
+    /// acknowledged before it goes on.
+    fn repeats_what_waits(
+        &self,
+        direction: Direction,
+        start: Option<Offset>,
+        headers: &Headers,
+        took: Took,
+    ) -> bool {
+        let front = self.halves[direction].reassembly.front();
+        took == Took::Old && start.is_some_and(|start| start + headers.payload_len() > front)
+    }
+
+    /// Judges what is ready and was not judged before: after a hole was filled, a reply came, or
+    /// an acknowledgement made room.
+    fn pump(
+        &mut self,
+        direction: Direction,
+        is_stuck: bool,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        if self.halves[direction].reassembly.ready().is_empty() {
+            return Ok(());
+        }
+        let mut reassembly = core::mem::take(&mut self.halves[direction].reassembly);
+        let is_stuck = is_stuck || self.halves[direction].fin == Some(reassembly.end());
+        // The judge and its writer need no reassembly, only where it stands.
+        let at = reassembly.front();
+        let judged = self.judge(direction, at, reassembly.ready(), is_stuck, context);
+        if let Ok((judged, _)) = judged {
+            reassembly.advance(judged);
+        }
+        self.halves[direction].reassembly = reassembly;
+        judged.map(|_| ())
+    }
+
+    /// Offers `octets`, which start at original offset `at`, to the judge of `direction`; how many
+    /// it took, and whether they leave as they came.
+    fn judge(
+        &mut self,
+        direction: Direction,
+        at: Offset,
+        octets: &[u8],
+        is_stuck: bool,
+        context: &mut Context<'_>,
+    ) -> Result<(usize, bool), Fault> {
+        let half = &mut self.halves[direction];
+        let mut writer = Writer::new(&mut half.map, &mut half.store, at);
+        let counters = &mut *context.counters;
+        let mut notice = |notice| count(notice, counters);
+        let (session, personality) = (&mut self.session, self.personality);
+        let judged = match direction {
+            Direction::ToServer => {
+                self.client_judge.judge(octets, session, personality, &mut writer, &mut notice)
+            }
+            Direction::ToClient => self.server_judge.judge(
+                octets,
+                is_stuck,
+                session,
+                personality,
+                &mut writer,
+                &mut notice,
+            )?,
+        };
+        Ok((judged, writer.is_untouched))
+    }
+
+    /// What leaves with this packet: the images of its own octets, as far as they are judged, and
+    /// everything that became ready with them, within the receiver's window.
+    fn load(
+        &mut self,
+        direction: Direction,
+        start: Option<Offset>,
+        headers: &Headers,
+        took: Took,
+        nxt_before: Offset,
+    ) -> Load {
+        let half = &mut self.halves[direction];
+        let (una, sent, nxt) = (half.store.una(), half.store.sent(), half.store.nxt());
+        let mut span = Span { start: sent, end: sent };
+        let front = half.reassembly.front();
+        let carries = took != Took::Nothing && took != Took::Refused;
+        if let Some(start) = start.filter(|&start| carries && start < front) {
+            let end = (start + headers.payload_len()).min(front);
+            span.start = half.map.to_edited(start.max(half.map.floor()), Round::Down).max(una);
+            span.end = half.map.to_edited(end, Round::Up).max(span.start);
+        }
+        let goes_on = carries && span.end >= sent && sent < nxt.min(half.edge);
+        if nxt > nxt_before || goes_on {
+            span.start = span.start.min(sent);
+            span.end = nxt;
+        }
+        if span.end > half.edge {
+            // A probe of a closed window carries one octet (RFC 9293 section 3.8.6.1).
+            let is_probe = half.edge <= una && span.start == una;
+            let end = if is_probe { span.start + 1 } else { half.edge.max(span.start) };
+            span.end = end.min(span.end);
+        }
+        let is_whole = span.start == nxt_before && span.len() == headers.payload_len();
+        let fin =
+            half.fin_is_due() && span.end == nxt && (!half.fin_sent || headers.has(flags::FIN));
+        Load { span, fin, is_untouched: took == Took::InOrder { is_untouched: true } && is_whole }
+    }
+
+    /// Relays a packet whose octets do not leave, when it says something to the receiver.
+    #[expect(clippy::too_many_arguments, reason = "the walk's own state, handed on once")]
+    fn relay_bare(
+        &mut self,
+        direction: Direction,
+        start: Option<Offset>,
+        headers: &Headers,
+        packet: &mut [u8],
+        heard: Heard,
+        took: Took,
+        context: &mut Context<'_>,
+    ) {
+        let half = &self.halves[direction];
+        let len = headers.payload_len();
+        let is_keep_alive = len <= 1 && matches!(took, Took::Old | Took::Nothing);
+        let is_pure = len == 0 && !headers.has(flags::FIN);
+        if !(heard.is_news || (is_pure && !heard.is_inside_edit) || (len == 1 && is_keep_alive)) {
+            return;
+        }
+        let seq = match start {
+            None => Seq::new(headers.seq),
+            Some(start) if is_keep_alive && start <= half.reassembly.front() => {
+                let edited = half.map.to_edited(start.max(half.map.floor()), Round::Down);
+                half.space.seq_of(edited.min(half.store.sent()))
+            }
+            Some(_) => half.next_seq(),
+        };
+        let patch = heard.patch(seq, headers.flags & !(flags::FIN | flags::PSH));
+        self.translate_sack(direction, headers, packet);
+        self.relay_header(direction, headers, packet, patch, context);
+    }
+}

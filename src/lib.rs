@@ -1,0 +1,22 @@
+//! mailguard: Mailguard of the Cisco PIX and ASA as a userspace, packet-level middlebox.
+//!
+//! The core does no I/O: it has no socket, clock, thread or randomness. ARCHITECTURE.md has the
+//! floors, the walk of one packet and the laws.
+
+pub mod counters;
+pub mod device;
+pub mod direction;
+pub mod engine;
+pub mod flow;
+pub mod inspect;
+pub mod limits;
+pub mod load;
+pub mod policy;
+pub mod pool;
+pub mod run;
+pub mod sink;
+pub mod smtp;
+pub mod stream;
+pub mod tcp;
+pub mod time;
+pub mod wire;

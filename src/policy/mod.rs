@@ -1,0 +1,20 @@
+//! What the operator wants: which ports are inspected and how the guard behaves.
+
+mod personality;
+
+pub use personality::{Greeting, Personality};
+
+/// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The device whose behaviour is shown.
+    pub personality: &'static Personality,
+    /// Server ports that are inspected.
+    pub ports: Vec<u16>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { personality: &Personality::MAILGUARD, ports: vec![25] }
+    }
+}

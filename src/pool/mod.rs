@@ -1,0 +1,250 @@
+//! The workers: one thread, one queue of each leg and one engine each, run to completion.
+//!
+//! No lock and no shared state: a flow belongs to one worker, and a packet that the kernel brought
+//! to another one goes over a bounded belt. The owner writes to its own queues, which teaches the
+//! kernel to bring the rest of the flow there.
+
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+mod belt;
+mod worker;
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant as Clock};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::counters::Counters;
+use crate::device::{Bell, Queue};
+use crate::engine::{Control, EngineConfig, owner};
+use crate::limits::ORDERS_MAX;
+use belt::{Belts, Order};
+use worker::Worker;
+
+/// How long a worker may take to tell its counters: a round of a busy one takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What one worker holds of the device.
+#[derive(Debug)]
+pub struct Lane {
+    /// Its queue of the outside leg.
+    pub outside: Queue,
+    /// Its queue of the inside leg.
+    pub inside: Queue,
+}
+
+/// Which of `workers` owns the flow of a packet, given the seed.
+type Owner = fn(&[u8], usize, u64) -> usize;
+
+#[derive(Debug)]
+struct Hand {
+    orders: Sender<Order>,
+    bell: Arc<Bell>,
+    thread: JoinHandle<Counters>,
+}
+
+impl Hand {
+    /// Gives an order. A worker that has ended gets none.
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_ok() {
+            self.bell.ring();
+        }
+    }
+}
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Pool {
+    hands: Vec<Hand>,
+    failures: Receiver<String>,
+    crowds: Receiver<()>,
+}
+
+impl Pool {
+    /// Starts one worker for each lane, each with an engine set up as `config` says.
+    ///
+    /// # Errors
+    ///
+    /// The process has no descriptor or no thread left.
+    pub fn start(lanes: Vec<Lane>, config: &EngineConfig) -> io::Result<Self> {
+        Self::start_with(lanes, config, owner)
+    }
+
+    fn start_with(lanes: Vec<Lane>, config: &EngineConfig, owner: Owner) -> io::Result<Self> {
+        let origin = Clock::now();
+        let (report, failures) = unbounded();
+        let (gone, crowds) = bounded(1);
+        let mut hands = Vec::with_capacity(lanes.len());
+        for (belts, lane) in Belts::between(lanes.len())?.into_iter().zip(lanes) {
+            let (orders, incoming) = bounded(ORDERS_MAX);
+            let bell = belts.own_bell();
+            let name = format!("worker-{}", belts.own);
+            let mut worker = Worker::new(lane, belts, incoming, config, owner, origin);
+            worker.tells_of_crowds(gone.clone());
+            let (report, tag) = (report.clone(), name.clone());
+            let thread = thread::Builder::new().name(name).spawn(move || {
+                let failure = match catch_unwind(AssertUnwindSafe(|| worker.run())) {
+                    Ok(end) => end.err(),
+                    Err(panic) => Some(format!("{tag} panicked: {}", panic_text(panic.as_ref()))),
+                };
+                // A worker that dies in silence would swallow its flows for ever.
+                if let Some(why) = failure {
+                    let _ = report.send(why);
+                }
+                worker.counters()
+            })?;
+            hands.push(Hand { orders, bell, thread });
+        }
+        Ok(Self { hands, failures, crowds })
+    }
+
+    /// Where a worker says that a crowd of flows has gone, and left much memory free.
+    pub fn crowds(&self) -> &Receiver<()> {
+        &self.crowds
+    }
+
+    /// Where the end of a worker that nobody stopped is reported, as one line. The guard has a hole
+    /// from then on: end the process.
+    pub fn failures(&self) -> &Receiver<String> {
+        &self.failures
+    }
+
+    /// Passes `control` to every engine.
+    pub fn control(&self, control: &Control) {
+        for hand in &self.hands {
+            hand.order(Order::Control(control.clone()));
+        }
+    }
+
+    /// The counters of all workers, summed. One that does not answer in time is left out.
+    pub fn counters(&self) -> Counters {
+        let (answer, answers) = bounded(self.hands.len());
+        for hand in &self.hands {
+            hand.order(Order::Count(answer.clone()));
+        }
+        let deadline = Clock::now() + PATIENCE;
+        let answers = self.hands.iter().map(|_| answers.recv_deadline(deadline));
+        sum(answers.flatten())
+    }
+
+    /// Stops the workers and returns their counters, summed.
+    pub fn stop(self) -> Counters {
+        for hand in &self.hands {
+            hand.order(Order::Stop);
+        }
+        sum(self.hands.into_iter().flat_map(|hand| hand.thread.join()))
+    }
+}
+
+fn sum(all: impl Iterator<Item = Counters>) -> Counters {
+    all.fold(Counters::default(), |mut sum, one| {
+        sum.add(&one);
+        sum
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use etherparse::PacketBuilder;
+
+    use super::*;
+    use crate::counters::Event;
+    use crate::policy::{Personality, Policy};
+
+    /// The far ends of one lane: what is sent here is read by the worker.
+    struct Wires {
+        outside: UnixDatagram,
+        inside: UnixDatagram,
+    }
+
+    fn wire() -> (Queue, UnixDatagram) {
+        let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
+        near.set_nonblocking(true).expect("a non-blocking socket");
+        far.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        (Queue::new(OwnedFd::from(near), false), far)
+    }
+
+    fn lanes(count: usize) -> (Vec<Lane>, Vec<Wires>) {
+        let make = |_| {
+            let ((outside, far_outside), (inside, far_inside)) = (wire(), wire());
+            let wires = Wires { outside: far_outside, inside: far_inside };
+            (Lane { outside, inside }, wires)
+        };
+        (0..count).map(make).unzip()
+    }
+
+    fn relay() -> EngineConfig {
+        EngineConfig {
+            policy: Policy { personality: &Personality::OFF, ports: vec![25] },
+            seed: 7,
+            offload: false,
+            fail_open: false,
+        }
+    }
+
+    fn syn(client_port: u16) -> Vec<u8> {
+        let mut packet = Vec::new();
+        PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+            .tcp(client_port, 25, 1000, 65535)
+            .syn()
+            .write(&mut packet, &[])
+            .expect("a packet in memory");
+        packet
+    }
+
+    fn received(wire: &UnixDatagram) -> Vec<u8> {
+        let mut room = vec![0; 2048];
+        let len = wire.recv(&mut room).expect("a packet in time");
+        room.truncate(len);
+        room
+    }
+
+    #[test]
+    fn a_packet_crosses_from_leg_to_leg() {
+        let (lanes, wires) = lanes(1);
+        let pool = Pool::start(lanes, &relay()).expect("a worker");
+        wires[0].outside.send(&syn(4000)).expect("room in a socket");
+        assert_eq!(received(&wires[0].inside)[20..24], syn(4000)[20..24]);
+        pool.control(&Control::Install(Policy::default()));
+        pool.counters();
+        assert_eq!(pool.stop().drops_total(), 0);
+    }
+
+    #[test]
+    fn a_packet_that_came_to_the_wrong_worker_is_handed_to_its_owner() {
+        let (lanes, wires) = lanes(3);
+        let pool = Pool::start_with(lanes, &relay(), |_, _, _| 2).expect("workers");
+        for (port, wires) in [4000, 4001, 4002].into_iter().zip(&wires) {
+            wires.outside.send(&syn(port)).expect("room in a socket");
+        }
+        let mut ports: Vec<_> =
+            (0..3).map(|_| received(&wires[2].inside)[20..22].to_vec()).collect();
+        ports.sort();
+        assert_eq!(ports, [4000_u16, 4001, 4002].map(|port| port.to_be_bytes().to_vec()));
+        assert_eq!(pool.stop().events(Event::HandedOver), 2);
+    }
+
+    #[test]
+    fn a_worker_that_panics_is_reported() {
+        let (lanes, wires) = lanes(2);
+        let pool =
+            Pool::start_with(lanes, &relay(), |_, _, _| panic!("on purpose")).expect("workers");
+        wires[1].inside.send(&syn(4000)).expect("room in a socket");
+        let failure = pool.failures().recv_timeout(Duration::from_secs(10));
+        assert_eq!(failure.as_deref(), Ok("worker-1 panicked: on purpose"));
+        pool.counters();
+        pool.stop();
+    }
+}

@@ -1,0 +1,240 @@
+//! One worker's round: wait, read a batch, inspect, write, look at the deadlines.
+
+use std::sync::Arc;
+use std::time::Instant as Clock;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::belt::{Belts, Order, Room, room};
+use super::{Lane, Owner};
+use crate::counters::{Counters, DropReason, Event};
+use crate::device::{Bell, Gone, Incoming, Queue, Taken, wait};
+use crate::direction::Leg;
+use crate::engine::{Control, Engine, EngineConfig, Outbox};
+use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN};
+use crate::time::Instant;
+use crate::wire::offload::Offload;
+
+type Failure = (Leg, Gone);
+
+/// The way out: the worker's queues, and what they would not take.
+#[derive(Debug)]
+struct Exit {
+    lane: Lane,
+    drops: Counters,
+}
+
+impl Exit {
+    fn queue(&self, leg: Leg) -> &Queue {
+        match leg {
+            Leg::Outside => &self.lane.outside,
+            Leg::Inside => &self.lane.inside,
+        }
+    }
+
+    fn flush(&mut self, outbox: &Outbox, input: &[u8]) -> Result<(), Failure> {
+        for departure in outbox.departures(input) {
+            let leg = departure.leg;
+            match self.queue(leg).send(&departure).map_err(|gone| (leg, gone))? {
+                Taken::Yes => {}
+                Taken::No(reason) => self.drops.dropped(reason),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    exit: Exit,
+    engine: Engine,
+    outbox: Outbox,
+    room: Room,
+    belts: Belts,
+    bell: Arc<Bell>,
+    orders: Receiver<Order>,
+    owner: Owner,
+    workers: usize,
+    seed: u64,
+    origin: Clock,
+    /// The most flows since memory was last given back.
+    crowd: u64,
+    gone: Option<Sender<()>>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        lane: Lane,
+        belts: Belts,
+        orders: Receiver<Order>,
+        config: &EngineConfig,
+        owner: Owner,
+        origin: Clock,
+    ) -> Self {
+        Self {
+            exit: Exit { lane, drops: Counters::default() },
+            engine: Engine::new(config.clone()),
+            outbox: Outbox::default(),
+            room: room(),
+            bell: belts.own_bell(),
+            workers: belts.workers(),
+            belts,
+            orders,
+            owner,
+            seed: config.seed,
+            origin,
+            crowd: 0,
+            gone: None,
+        }
+    }
+
+    /// The worker is to say when a crowd of flows has gone: giving memory back takes longer than a
+    /// packet may wait.
+    pub(super) fn tells_of_crowds(&mut self, gone: Sender<()>) {
+        self.gone = Some(gone);
+    }
+
+    fn watch_crowd(&mut self) {
+        let flows = self.engine.counters().flows;
+        self.crowd = self.crowd.max(flows);
+        let most_have_gone = self.crowd >= CROWD_FLOWS_MIN && flows < self.crowd / 4;
+        let all_have_gone = self.engine.next_deadline().is_none();
+        if most_have_gone || all_have_gone {
+            self.crowd = flows;
+            if let Some(gone) = &self.gone {
+                // Full: it has been said.
+                let _ = gone.try_send(());
+            }
+        }
+    }
+
+    /// Works until it is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// A leg is gone, in one line that names the mend.
+    pub(super) fn run(&mut self) -> Result<(), String> {
+        self.work().map_err(|(leg, Gone)| {
+            format!(
+                "the {} leg was deleted: start mailguard again and put its routes back",
+                leg.name()
+            )
+        })
+    }
+
+    fn work(&mut self) -> Result<(), Failure> {
+        let mut now = self.now();
+        loop {
+            let timeout = self.engine.next_deadline().map(|at| at.since(now));
+            let lane = &self.exit.lane;
+            let ready = wait(&lane.outside, &lane.inside, &self.bell, timeout)?;
+            now = self.now();
+            if ready.bell {
+                self.bell.silence();
+                if !self.obey(now)? {
+                    return Ok(());
+                }
+                self.unload(now)?;
+            }
+            if ready.outside {
+                self.drain(Leg::Outside, now)?;
+            }
+            if ready.inside {
+                self.drain(Leg::Inside, now)?;
+            }
+            if self.engine.next_deadline().is_some_and(|at| at <= now) {
+                self.outbox.clear();
+                self.engine.handle_deadline(now, &mut self.outbox);
+                self.exit.flush(&self.outbox, &[])?;
+                self.watch_crowd();
+            }
+        }
+    }
+
+    /// Reads a batch from one leg.
+    fn drain(&mut self, leg: Leg, now: Instant) -> Result<(), Failure> {
+        for _ in 0..BATCH_PACKETS_MAX {
+            let incoming = self.exit.queue(leg).receive(&mut self.room);
+            let (len, offload) = match incoming.map_err(|gone| (leg, gone))? {
+                Incoming::Packet(len, offload) => (len, offload),
+                Incoming::Useless => {
+                    self.exit.drops.packets_in += 1;
+                    self.exit.drops.dropped(DropReason::Malformed);
+                    continue;
+                }
+                Incoming::Empty => break,
+            };
+            if self.workers > 1 {
+                let owner = (self.owner)(&self.room[..len], self.workers, self.seed);
+                if owner != self.belts.own {
+                    self.hand_over(owner, leg, offload, len);
+                    continue;
+                }
+            }
+            self.outbox.clear();
+            let packet = &mut self.room[..len];
+            self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
+            self.exit.flush(&self.outbox, packet)?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, owner: usize, leg: Leg, offload: Offload, len: usize) {
+        let drops = &mut self.exit.drops;
+        if self.belts.send(owner, leg, offload, len, &mut self.room) {
+            drops.happened(Event::HandedOver);
+        } else {
+            drops.packets_in += 1;
+            drops.dropped(DropReason::BeltFull);
+        }
+    }
+
+    /// Takes the packets that others handed over.
+    fn unload(&mut self, now: Instant) -> Result<(), Failure> {
+        for _ in 0..BATCH_PACKETS_MAX {
+            let Some(mut parcel) = self.belts.receive() else {
+                return Ok(());
+            };
+            self.outbox.clear();
+            let packet = &mut parcel.room[..parcel.len];
+            let (leg, offload) = (parcel.leg, parcel.offload);
+            self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
+            self.exit.flush(&self.outbox, packet)?;
+            self.belts.done(parcel);
+        }
+        // There may be more, but the legs have their turn first.
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Does what was ordered; false when it was to stop.
+    fn obey(&mut self, now: Instant) -> Result<bool, Failure> {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Control(control) => self.control(now, control)?,
+                // Whoever asked may have gone away.
+                Order::Count(answer) => drop(answer.try_send(self.counters())),
+                Order::Stop => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn control(&mut self, now: Instant, control: Control) -> Result<(), Failure> {
+        self.outbox.clear();
+        self.engine.handle_control(now, control, &mut self.outbox);
+        self.exit.flush(&self.outbox, &[])
+    }
+
+    /// What the engine counted, and what the legs would not take.
+    pub(super) fn counters(&self) -> Counters {
+        let mut counters = self.engine.counters().clone();
+        counters.add(&self.exit.drops);
+        counters
+    }
+
+    fn now(&self) -> Instant {
+        let micros = self.origin.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,233 @@
+//! `mailguard run`: the guard between two TUN legs.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io::Write;
+use std::thread;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use crossbeam_channel::{Receiver, select, unbounded};
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::counters::Counters;
+use crate::device::{Features, OpenLeg, Persistence, give_memory_back, open_leg};
+use crate::engine::EngineConfig;
+use crate::limits::WORKERS_MAX;
+use crate::policy::{Personality, Policy};
+use crate::pool::{Lane, Pool};
+
+/// What `mailguard run` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLE)]
+pub struct Args {
+    /// TUN leg on the untrusted side. What is routed into it comes from outside.
+    ///
+    /// Made if it does not exist: 65535 octets MTU, 5000 packets a queue, up. At most 15 octets.
+    #[arg(long, value_name = "NAME", default_value = "mg-outside", value_parser = interface_name)]
+    outside: String,
+
+    /// TUN leg on the protected side. What is routed into it comes from inside.
+    #[arg(long, value_name = "NAME", default_value = "mg-inside", value_parser = interface_name)]
+    inside: String,
+
+    /// The device whose behaviour is shown.
+    #[arg(long, value_name = "NAME", default_value = "mailguard", value_parser = personalities())]
+    personality: &'static Personality,
+
+    /// TCP port of the servers that are inspected, 1 to 65535. Repeat it, or give a list: 25,587.
+    #[arg(
+        long = "port",
+        value_name = "PORT",
+        default_value = "25",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    ports: Vec<u16>,
+
+    /// Threads that inspect, 1 to 64; each has a queue of both legs, and a flow stays with one.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX))
+    )]
+    workers: u16,
+
+    /// What cannot be inspected is dropped, and so is all when the guard is not there (the default).
+    ///
+    /// The legs are persistent: when the guard ends, is killed or is stopped, they stay, the routes
+    /// through them stay, and what is routed there is swallowed until a guard takes them over again.
+    /// To be rid of them: ip link del NAME.
+    #[arg(long, conflicts_with = "fail_open")]
+    fail_closed: bool,
+
+    /// What cannot be inspected is relayed, and all passes uninspected when the guard is not there.
+    ///
+    /// The legs vanish with the guard, whether it ends, is killed or is stopped; the routes through
+    /// them vanish too, and routing falls through to the kernel's other tables.
+    #[arg(long)]
+    fail_open: bool,
+
+    /// Packets come one by one and finished, without super-segments and partial checksums.
+    ///
+    /// A tenth of the throughput: for tests, and for kernels whose offload is broken. A kernel that
+    /// has none needs no flag.
+    #[arg(long)]
+    no_offload: bool,
+}
+
+const EXAMPLE: &str = "\
+Example, for a client behind eth0 and a mail server behind eth1:
+  mailguard run --outside mg-outside --inside mg-inside &
+  ip route add default dev mg-outside table 100
+  ip route add default dev mg-inside table 101
+  ip rule add iif eth0 ipproto tcp dport 25 lookup 100
+  ip rule add iif eth1 ipproto tcp sport 25 lookup 101
+The same with ip -6. Forwarding must be on, and rp_filter off for the legs and the wires.
+
+Signals: SIGINT and SIGTERM stop the guard, and its counters are printed; SIGUSR1 prints them while
+it runs.";
+
+/// An interface name that the kernel takes (`dev_valid_name` in net/core/dev.c) and that names one
+/// device.
+fn interface_name(name: &str) -> Result<String, String> {
+    let bad = |c: char| c.is_ascii_whitespace() || c.is_control() || matches!(c, '/' | ':' | '%');
+    if name.len() >= libc::IFNAMSIZ {
+        return Err(format!("an interface name has at most {} octets", libc::IFNAMSIZ - 1));
+    }
+    if name.is_empty() || name == "." || name == ".." || name.contains(bad) {
+        return Err("an interface name has no space, slash, colon or percent sign".into());
+    }
+    Ok(name.into())
+}
+
+fn personalities() -> impl TypedValueParser<Value = &'static Personality> {
+    let all = Personality::ALL.iter();
+    PossibleValuesParser::new(all.map(|p| PossibleValue::new(p.name).help(p.about)))
+        .try_map(|name| Personality::named(&name).ok_or("no such personality"))
+}
+
+impl Args {
+    fn features(&self) -> Features {
+        if self.no_offload { Features::Plain } else { Features::Offload }
+    }
+
+    fn persistence(&self) -> Persistence {
+        if self.fail_open { Persistence::Vanishes } else { Persistence::Stays }
+    }
+}
+
+/// Runs the guard until it is told to stop.
+///
+/// # Errors
+///
+/// One line that names the mend: a leg cannot be opened, or a worker ended.
+pub fn run(args: Args) -> Result<(), String> {
+    if args.outside == args.inside {
+        return Err(format!(
+            "both legs are called {}: give --outside and --inside different names",
+            args.outside
+        ));
+    }
+    // Before the first thread, so that all of them inherit the mask.
+    let signals = signals()?;
+    let (lanes, features) = open_lanes(&args)?;
+    let config = EngineConfig {
+        policy: Policy { personality: args.personality, ports: args.ports.clone() },
+        seed: RandomState::new().build_hasher().finish(),
+        offload: features == Features::Offload,
+        fail_open: args.fail_open,
+    };
+    let pool =
+        Pool::start(lanes, &config).map_err(|why| format!("cannot start a worker: {why}"))?;
+    // Nobody need be reading.
+    let _ = writeln!(std::io::stderr(), "{}", Ready(&args, features));
+    serve(pool, &signals)
+}
+
+fn serve(pool: Pool, signals: &Receiver<Signal>) -> Result<(), String> {
+    let failure = loop {
+        select! {
+            recv(signals) -> signal => match signal {
+                Ok(Signal::SIGUSR1) => print(&pool.counters()),
+                _ => break None,
+            },
+            recv(pool.crowds()) -> _ => give_memory_back(),
+            recv(pool.failures()) -> failure => {
+                break Some(failure.unwrap_or_else(|_| "all workers have ended".into()));
+            }
+        }
+    };
+    print(&pool.stop());
+    failure.map_or(Ok(()), Err)
+}
+
+/// The signals that the guard knows, as they come.
+fn signals() -> Result<Receiver<Signal>, String> {
+    let known = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]);
+    let failed = |why: &dyn fmt::Display| format!("cannot wait for signals: {why}");
+    known.thread_block().map_err(|why| failed(&why))?;
+    let (tell, signals) = unbounded();
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            while let Ok(signal) = known.wait() {
+                if tell.send(signal).is_err() {
+                    break;
+                }
+            }
+        })
+        .map_err(|why| failed(&why))?;
+    Ok(signals)
+}
+
+/// Opens both legs, and gives each worker a queue of either.
+fn open_lanes(args: &Args) -> Result<(Vec<Lane>, Features), String> {
+    let open = |name: &str, features| {
+        open_leg(name, args.workers.into(), features).map_err(|why| why.to_string())
+    };
+    let mut outside = open(&args.outside, args.features())?;
+    let inside = open(&args.inside, outside.features)?;
+    if inside.features != outside.features {
+        // A packet goes out as it came in, so both legs must speak the same.
+        drop(outside);
+        outside = open(&args.outside, inside.features)?;
+    }
+    for leg in [&outside, &inside] {
+        leg.persist(args.persistence()).map_err(|why| why.to_string())?;
+    }
+    let features = inside.features;
+    let OpenLeg { queues: of_outside, .. } = outside;
+    let OpenLeg { queues: of_inside, .. } = inside;
+    let pairs = of_outside.into_iter().zip(of_inside);
+    let lanes = pairs.map(|(outside, inside)| Lane { outside, inside });
+    Ok((lanes.collect(), features))
+}
+
+fn print(counters: &Counters) {
+    // A reader that has gone away is no reason to stop guarding.
+    let _ = write!(std::io::stdout().lock(), "{counters}");
+}
+
+/// The line that says that the guard is ready.
+struct Ready<'a>(&'a Args, Features);
+
+impl fmt::Display for Ready<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(args, features) = self;
+        write!(f, "guarding outside {}, inside {}, port ", args.outside, args.inside)?;
+        for (place, port) in args.ports.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(f, "{comma}{port}")?;
+        }
+        let workers = args.workers;
+        let plural = if workers == 1 { "" } else { "s" };
+        let offload = if *features == Features::Offload { "on" } else { "off" };
+        write!(
+            f,
+            ", personality {}, {workers} worker{plural}, offload {offload}",
+            args.personality.name
+        )
+    }
+}

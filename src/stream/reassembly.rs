@@ -1,0 +1,261 @@
+//! Reassembly of one direction: octets in any order in, octets in order out, each offset once.
+
+use std::collections::VecDeque;
+
+use smoltcp::storage::Assembler;
+
+use super::offset::{Offset, Span};
+use crate::limits::WAITING_OCTETS_MAX;
+
+/// Too many octets or pieces wait; the segment was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// What became of a segment's octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// All of them were here before.
+    Old,
+    /// The octets from index `skip` on are next in order, nothing else waits, and they have not
+    /// been copied: the caller judges them where they lie, then says how far it came.
+    Next {
+        /// Octets that were here before.
+        skip: usize,
+    },
+    /// They were kept. Some may be ready now.
+    Kept {
+        /// A hole lies before them.
+        ahead: bool,
+        /// Some differ from what was kept for the same offset; the first ones stay.
+        inconsistent: bool,
+    },
+}
+
+/// What came early: ranges in smoltcp's assembler, octets beside it. Both start at `end`.
+#[derive(Debug)]
+struct Ahead {
+    ranges: Assembler,
+    octets: VecDeque<u8>,
+}
+
+/// ```text
+///   front              end          hole      ahead
+///     |---- ready ------|..............|=======|....|====|
+/// ```
+#[derive(Debug, Default)]
+pub struct Reassembly {
+    /// The first octet that was not judged.
+    front: Offset,
+    /// In order, not judged yet.
+    ready: Vec<u8>,
+    /// Out of order. Absent in the usual case, so that an idle flow stays small.
+    ahead: Option<Box<Ahead>>,
+}
+
+impl Reassembly {
+    /// The first octet that was not judged.
+    pub fn front(&self) -> Offset {
+        self.front
+    }
+
+    /// The end of what came in order.
+    pub fn end(&self) -> Offset {
+        self.front + self.ready.len()
+    }
+
+    /// Octets that are in order and not judged.
+    pub fn ready(&self) -> &[u8] {
+        &self.ready
+    }
+
+    /// Whether octets wait behind a hole.
+    pub fn has_hole(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// The spans that wait behind holes, in order.
+    pub fn ahead(&self) -> impl Iterator<Item = Span> {
+        let end = self.end();
+        self.ahead
+            .iter()
+            .flat_map(|ahead| ahead.ranges.iter_data())
+            .map(move |(left, right)| Span { start: end + left, end: end + right })
+    }
+
+    /// Octets that wait, ready or ahead.
+    pub fn waiting(&self) -> usize {
+        self.ready.len() + self.ahead.as_ref().map_or(0, |a| a.octets.len())
+    }
+
+    /// Takes the octets of a segment that starts at `at`.
+    pub fn arrive(&mut self, at: Offset, octets: &[u8]) -> Result<Arrival, Full> {
+        let end = self.end();
+        let skip = end.index_past(at);
+        let Some(fresh) = octets.get(skip..).filter(|fresh| !fresh.is_empty()) else {
+            return Ok(Arrival::Old);
+        };
+        let gap = at.index_past(end);
+        if gap == 0 && self.ahead.is_none() && self.ready.is_empty() {
+            return Ok(Arrival::Next { skip });
+        }
+        if self.ready.len() + gap + fresh.len() > WAITING_OCTETS_MAX {
+            return Err(Full);
+        }
+        if gap == 0 && self.ahead.is_none() {
+            self.ready.extend_from_slice(fresh);
+            return Ok(Arrival::Kept { ahead: false, inconsistent: false });
+        }
+        let inconsistent = self.keep_ahead(gap, fresh)?;
+        Ok(Arrival::Kept { ahead: gap > 0, inconsistent })
+    }
+
+    /// Keeps `octets` at `gap` behind the end; those kept before stay. Says whether any differed.
+    fn keep_ahead(&mut self, gap: usize, octets: &[u8]) -> Result<bool, Full> {
+        let ahead = self.ahead.get_or_insert_with(|| {
+            Box::new(Ahead { ranges: Assembler::new(), octets: VecDeque::new() })
+        });
+        let until = gap + octets.len();
+        let mut inconsistent = false;
+        let mut at = gap;
+        if ahead.octets.len() < until {
+            ahead.octets.resize(until, 0);
+        }
+        let held: Vec<_> = ahead
+            .ranges
+            .iter_data()
+            .map(|(left, right)| (left.clamp(gap, until), right.clamp(gap, until)))
+            .filter(|(left, right)| left < right)
+            .collect();
+        let joined = if gap == 0 {
+            Ok(ahead.ranges.add_then_remove_front(0, octets.len()))
+        } else {
+            ahead.ranges.add(gap, octets.len()).map(|()| Ok(0)).map_err(|_| Full)
+        };
+        let Ok(Ok(front)) = joined else {
+            return Err(Full);
+        };
+        let mut write = |from: usize, to: usize| {
+            let new = &octets[from - gap..to - gap];
+            for (slot, octet) in ahead.octets.range_mut(from..to).zip(new) {
+                *slot = *octet;
+            }
+        };
+        for &(left, right) in &held {
+            write(at, left.max(at));
+            at = right.max(at);
+        }
+        write(at, until);
+        for (left, right) in held {
+            let kept = ahead.octets.range(left..right);
+            inconsistent |= !kept.eq(&octets[left - gap..right - gap]);
+        }
+        self.ready.extend(ahead.octets.drain(..front));
+        if ahead.ranges.is_empty() {
+            self.ahead = None;
+        }
+        Ok(inconsistent)
+    }
+
+    /// The first `judged` octets were judged: ready ones, or of an [`Arrival::Next`].
+    pub fn advance(&mut self, judged: usize) {
+        self.front = self.front + judged;
+        if judged < self.ready.len() {
+            self.ready.drain(..judged);
+        } else if !self.ready.is_empty() {
+            self.ready = Vec::new();
+        }
+    }
+
+    /// Keeps what was not judged of an [`Arrival::Next`]; what does not fit will come again.
+    pub fn keep_ready(&mut self, octets: &[u8]) {
+        let room = WAITING_OCTETS_MAX.saturating_sub(self.ready.len());
+        self.ready.extend_from_slice(&octets[..octets.len().min(room)]);
+    }
+
+    /// Gives all memory back: the flow is over.
+    pub fn free(&mut self) {
+        self.front = self.end();
+        self.ready = Vec::new();
+        self.ahead = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(reassembly: &mut Reassembly, at: u64, octets: &[u8]) -> Vec<u8> {
+        match reassembly.arrive(Offset::new(at), octets) {
+            Ok(Arrival::Next { skip }) => {
+                reassembly.advance(octets.len() - skip);
+                octets[skip..].to_vec()
+            }
+            Ok(_) => {
+                let ready = reassembly.ready().to_vec();
+                reassembly.advance(ready.len());
+                ready
+            }
+            Err(Full) => vec![],
+        }
+    }
+
+    #[test]
+    fn against_a_bitmap_every_offset_comes_once_and_the_first_octet_stays() {
+        for seed in 0..500 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut reassembly = Reassembly::default();
+            let mut model: Vec<Option<u8>> = vec![None; 200];
+            let mut got = Vec::new();
+            for _ in 0..200 {
+                let at = rng.usize(0..199);
+                let octets: Vec<u8> = (0..rng.usize(1..30)).map(|_| rng.u8(..)).collect();
+                let octets = &octets[..octets.len().min(200 - at)];
+                for (slot, octet) in model[at..].iter_mut().zip(octets) {
+                    slot.get_or_insert(*octet);
+                }
+                got.extend(take(&mut reassembly, at as u64, octets));
+                let want: Vec<u8> = model.iter().map_while(|octet| *octet).collect();
+                assert_eq!(got, want, "seed {seed}");
+                let waiting: usize = reassembly.ahead().map(Span::len).sum();
+                assert_eq!(waiting, model.iter().flatten().count() - want.len(), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_overlap_that_differs_is_seen() {
+        let mut reassembly = Reassembly::default();
+        reassembly.arrive(Offset::new(5), b"world").unwrap();
+        let arrival = reassembly.arrive(Offset::new(0), b"hello_W").unwrap();
+        assert_eq!(arrival, Arrival::Kept { ahead: false, inconsistent: true });
+        assert_eq!(reassembly.ready(), b"helloworld");
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut reassembly = Reassembly::default();
+        let far = Offset::new(WAITING_OCTETS_MAX as u64);
+        assert_eq!(reassembly.arrive(far, b"x"), Err(Full));
+        let mut pieces = 0;
+        while reassembly.arrive(Offset::new(1 + 2 * pieces), b"x").is_ok() {
+            pieces += 1;
+        }
+        assert!((32..=4096).contains(&pieces), "{pieces}");
+        assert_eq!(take(&mut reassembly, 0, b"y"), b"yx");
+    }
+
+    #[test]
+    fn what_waits_for_a_verdict_stays_in_order() {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(reassembly.arrive(Offset::ZERO, b"ab"), Ok(Arrival::Next { skip: 0 }));
+        reassembly.advance(1);
+        reassembly.keep_ready(b"b");
+        reassembly.arrive(Offset::new(1), b"bc").unwrap();
+        reassembly.arrive(Offset::new(5), b"f").unwrap();
+        reassembly.arrive(Offset::new(3), b"de").unwrap();
+        assert_eq!(reassembly.ready(), b"bcdef");
+        assert!(!reassembly.has_hole());
+        reassembly.advance(2);
+        assert_eq!((reassembly.front(), reassembly.ready()), (Offset::new(3), &b"def"[..]));
+    }
+}

@@ -1,0 +1,90 @@
+//! The Internet checksum (RFC 1071), in full and as the pseudo-header sum that offload wants.
+
+use core::net::IpAddr;
+
+/// The ones' complement sum of `octets`, not folded, in network order.
+fn sum(octets: &[u8]) -> u64 {
+    let mut total: u64 = 0;
+    let (words, rest) = octets.as_chunks::<4>();
+    for word in words {
+        // 2^32 additions fit: far beyond the longest packet.
+        total += u64::from(u32::from_be_bytes(*word));
+    }
+    let mut tail = [0; 4];
+    for (to, from) in tail.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    total + u64::from(u32::from_be_bytes(tail))
+}
+
+const fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+const TCP: u64 = 6;
+
+fn pseudo_header(source: IpAddr, destination: IpAddr, tcp_len: usize) -> u64 {
+    let addresses = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            sum(&source.octets()) + sum(&destination.octets())
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            sum(&source.octets()) + sum(&destination.octets())
+        }
+        // One packet has one family.
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
+    };
+    addresses + TCP + tcp_len as u64
+}
+
+/// The folded pseudo-header sum (RFC 9293 section 3.1), not complemented: what the checksum field
+/// holds when the kernel is to finish it.
+pub fn partial(source: IpAddr, destination: IpAddr, tcp_len: usize) -> u16 {
+    fold(pseudo_header(source, destination, tcp_len))
+}
+
+/// The TCP checksum of `segment`, whose checksum field must be zero.
+pub fn tcp(source: IpAddr, destination: IpAddr, segment: &[u8]) -> u16 {
+    !fold(pseudo_header(source, destination, segment.len()) + sum(segment))
+}
+
+/// Whether the checksum in `segment` is right.
+pub fn tcp_is_right(source: IpAddr, destination: IpAddr, segment: &[u8]) -> bool {
+    fold(pseudo_header(source, destination, segment.len()) + sum(segment)) == 0xffff
+}
+
+/// The IPv4 header checksum of `header`, whose checksum field must be zero.
+pub fn ipv4_header(header: &[u8]) -> u16 {
+    !fold(sum(header))
+}
+
+/// Whether the checksum in the IPv4 `header` is right.
+pub fn ipv4_header_is_right(header: &[u8]) -> bool {
+    fold(sum(header)) == 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc1071_section_3_example() {
+        assert_eq!(fold(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])), 0xddf2);
+        assert_eq!(fold(sum(&[0x01])), 0x0100, "an odd octet is padded on the right");
+    }
+
+    #[test]
+    fn what_is_summed_is_right_until_a_bit_flips() {
+        let (source, destination) = ([192, 0, 2, 1].into(), [198, 51, 100, 1].into());
+        let mut segment: Vec<u8> = (0..61).collect();
+        segment[16..18].fill(0);
+        let checksum = tcp(source, destination, &segment);
+        segment[16..18].copy_from_slice(&checksum.to_be_bytes());
+        assert!(tcp_is_right(source, destination, &segment));
+        segment[40] ^= 4;
+        assert!(!tcp_is_right(source, destination, &segment));
+    }
+}

@@ -1,0 +1,10 @@
+//! Headers, checksums and options, as octets in place.
+//!
+//! Must not know: connections, streams, SMTP.
+
+pub mod checksum;
+pub mod mint;
+pub mod offload;
+pub mod options;
+pub mod outbox;
+pub mod packet;

@@ -1,0 +1,121 @@
+//! Where a call leaves the packets that it caused.
+
+use core::ops::Range;
+
+use super::offload::{Offload, VNET_HEADER_LEN};
+use crate::direction::Leg;
+
+/// A packet on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure<'a> {
+    /// The leg that it leaves by.
+    pub leg: Leg,
+    /// What is left to do for it.
+    pub offload: Offload,
+    /// The same as a virtio header, for a device that wants one.
+    pub vnet_header: [u8; VNET_HEADER_LEN],
+    /// The IP packet.
+    pub packet: &'a [u8],
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The packet that was handed in, patched where it lies, up to this length.
+    Input(usize),
+    /// Built by the engine.
+    Arena(Range<usize>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    leg: Leg,
+    offload: Offload,
+    vnet_header: [u8; VNET_HEADER_LEN],
+    place: Place,
+}
+
+/// The packets that one call caused, in order. It is reused, so that it need not allocate.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Outbox {
+    /// Forgets what the last call left.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+    }
+
+    /// Whether nothing leaves.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many packets leave.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What leaves; `input` is the packet that was handed in (empty for a deadline).
+    pub fn departures<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = Departure<'a>> {
+        self.entries.iter().map(move |entry| Departure {
+            leg: entry.leg,
+            offload: entry.offload,
+            vnet_header: entry.vnet_header,
+            packet: match &entry.place {
+                Place::Input(len) => input.get(..*len).unwrap_or_default(),
+                Place::Arena(range) => self.arena.get(range.clone()).unwrap_or_default(),
+            },
+        })
+    }
+
+    /// The packet that was handed in leaves by `leg`, `len` octets of it.
+    pub(crate) fn leave_in_place(
+        &mut self,
+        leg: Leg,
+        offload: Offload,
+        vnet_header: [u8; VNET_HEADER_LEN],
+        len: usize,
+    ) {
+        self.entries.push(Entry { leg, offload, vnet_header, place: Place::Input(len) });
+    }
+
+    /// A packet of `len` octets leaves by `leg`; returns where to write it.
+    pub(crate) fn leave_built(
+        &mut self,
+        leg: Leg,
+        offload: Offload,
+        vnet_header: [u8; VNET_HEADER_LEN],
+        len: usize,
+    ) -> &mut [u8] {
+        let start = self.arena.len();
+        self.arena.resize(start + len, 0);
+        self.entries.push(Entry {
+            leg,
+            offload,
+            vnet_header,
+            place: Place::Arena(start..start + len),
+        });
+        &mut self.arena[start..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_leave_in_the_order_in_which_they_were_put() {
+        let mut outbox = Outbox::default();
+        let header = [0; VNET_HEADER_LEN];
+        outbox.leave_built(Leg::Inside, Offload::default(), header, 2).copy_from_slice(b"ab");
+        outbox.leave_in_place(Leg::Outside, Offload::default(), header, 3);
+        outbox.leave_built(Leg::Inside, Offload::default(), header, 1).copy_from_slice(b"c");
+        let seen: Vec<_> = outbox.departures(b"input").map(|d| (d.leg, d.packet)).collect();
+        assert_eq!(seen, [(Leg::Inside, &b"ab"[..]), (Leg::Outside, b"inp"), (Leg::Inside, b"c")]);
+        outbox.clear();
+        assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+//! The command line: what it refuses, and what it explains. No test here needs a privilege.
+
+use crate::harness::{complaint, run};
+
+/// What clap says of a bad command line.
+#[track_caller]
+fn usage_error(args: &[&str]) -> String {
+    let output = run(args).output().expect("the program");
+    assert_eq!(output.status.code(), Some(2), "{args:?}");
+    let said = String::from_utf8(output.stderr).expect("text");
+    said.lines().next().unwrap_or_default().into()
+}
+
+#[test]
+fn a_bad_port_is_refused() {
+    for port in ["0", "65536", "smtp", "25,0", "-1"] {
+        let said = usage_error(&[&format!("--port={port}")]);
+        assert!(said.contains("invalid value") && said.contains("--port"), "{said}");
+    }
+}
+
+#[test]
+fn a_bad_number_of_workers_is_refused() {
+    for workers in ["0", "65", "many"] {
+        let said = usage_error(&["--workers", workers]);
+        assert!(said.contains("--workers"), "{said}");
+    }
+}
+
+#[test]
+fn an_unknown_personality_is_refused_with_the_list() {
+    let output = run(&["--personality", "pix99"]).output().expect("the program");
+    let said = String::from_utf8(output.stderr).expect("text");
+    for name in ["pix99", "mailguard", "pix40", "off"] {
+        assert!(said.contains(name), "{said}");
+    }
+}
+
+#[test]
+fn a_name_that_no_interface_can_have_is_refused() {
+    let said = usage_error(&["--outside", "a-name-of-16-oct"]);
+    assert!(said.contains("at most 15 octets"), "{said}");
+    for name in ["", ".", "..", "a b", "a/b", "a:b", "tun%d"] {
+        let said = usage_error(&["--inside", name]);
+        assert!(said.contains("--inside"), "{name:?}: {said}");
+    }
+}
+
+#[test]
+fn one_name_for_both_legs_is_refused() {
+    let said = complaint(&mut run(&["--outside", "mg0", "--inside", "mg0"]));
+    assert!(said.contains("mg0") && said.contains("different names"), "{said}");
+}
+
+#[test]
+fn open_and_closed_at_once_is_refused() {
+    let said = usage_error(&["--fail-open", "--fail-closed"]);
+    assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
+fn help_explains_every_word() {
+    let output = run(&["--help"]).output().expect("the program");
+    let help = String::from_utf8(output.stdout).expect("text");
+    for word in [
+        "--outside",
+        "--inside",
+        "--personality",
+        "--port",
+        "--workers",
+        "--fail-open",
+        "--fail-closed",
+        "--no-offload",
+        "[default: mg-outside]",
+        "[default: mg-inside]",
+        "[default: mailguard]",
+        "[default: 25]",
+        "[default: 1]",
+        "500 Command unrecognized",
+        "Example",
+        "SIGUSR1",
+    ] {
+        assert!(help.contains(word), "{word} is not in:\n{help}");
+    }
+}

@@ -1,0 +1,9 @@
+//! `mailguard run` as its users meet it: the binary, in network namespaces made for one test.
+//!
+//! What needs root says so on standard error and passes without it.
+
+mod arguments;
+mod harness;
+mod legs;
+mod refusals;
+mod traffic;

@@ -1,0 +1,187 @@
+//! A scripted SMTP client.
+
+use fastrand::Rng;
+use smoltcp::socket::tcp::{Socket, State};
+
+use crate::pace::{Pace, Reader, Writer};
+use crate::script::{Kind, Step};
+
+/// When the client waits for replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// After every command.
+    Strict,
+    /// Where pipelining asks for it (RFC 2920 section 3.1): after DATA, messages and QUIT.
+    Pipelined,
+    /// Never: everything goes out at once, message and all.
+    Blast,
+}
+
+/// When the client closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// Behind QUIT, without waiting for the reply.
+    WithQuit,
+    /// When QUIT was answered.
+    AfterReply,
+    /// When the server has closed.
+    AfterServer,
+}
+
+/// One SMTP client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    steps: Vec<Step>,
+    at: usize,
+    manners: Manners,
+    close: Close,
+    pace: Pace,
+    rng: Rng,
+    /// Replies that the steps up to now are worth.
+    expected: usize,
+    /// Whether the next step has to wait for them.
+    blocked: bool,
+    seen: Replies,
+    pub(crate) writer: Writer,
+    pub(crate) reader: Reader,
+    /// The messages sent, with their ends.
+    pub(crate) messages: Vec<Vec<u8>>,
+}
+
+/// Counts whole replies.
+#[derive(Debug, Default)]
+struct Replies {
+    at: usize,
+    line: Vec<u8>,
+    codes: Vec<[u8; 3]>,
+}
+
+impl Replies {
+    fn read(&mut self, received: &[u8]) {
+        while let Some(octet) = received.get(self.at) {
+            self.at += 1;
+            self.line.push(*octet);
+            if self.line.ends_with(b"\r\n") {
+                if self.line.get(3) != Some(&b'-') {
+                    let code = self.line.first_chunk().copied().unwrap_or_default();
+                    self.codes.push(code);
+                }
+                self.line.clear();
+            }
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn new(
+        steps: Vec<Step>,
+        manners: Manners,
+        close: Close,
+        pace: Pace,
+        rng: Rng,
+    ) -> Self {
+        Self {
+            steps,
+            at: 0,
+            manners,
+            close,
+            pace,
+            rng,
+            expected: 1,
+            blocked: manners != Manners::Blast,
+            seen: Replies::default(),
+            writer: Writer::new(),
+            reader: Reader::default(),
+            messages: Vec::new(),
+        }
+    }
+
+    /// Does what is due, writing at most `room` octets; true if something was done.
+    pub(crate) fn poll(&mut self, now: u64, socket: &mut Socket<'_>, room: usize) -> bool {
+        if matches!(socket.state(), State::SynSent | State::SynReceived) {
+            return false;
+        }
+        let mut busy = self.reader.poll(now, socket, &self.pace, &mut self.rng);
+        self.seen.read(&self.reader.received);
+        if self.reader.eof || self.reader.reset || self.seen.codes.last() == Some(b"421") {
+            self.at = self.steps.len();
+            self.writer.close();
+        }
+        while self.writer.idle() && self.step() {}
+        if self.close == Close::AfterReply
+            && self.at == self.steps.len()
+            && self.seen.codes.len() >= self.expected
+        {
+            self.writer.close();
+        }
+        busy |= self.writer.poll(now, socket, room, &self.pace, &mut self.rng);
+        busy
+    }
+
+    /// Puts the next step into the writer, if it may go.
+    fn step(&mut self) -> bool {
+        let Some(step) = self.steps.get(self.at) else {
+            return false;
+        };
+        if self.blocked {
+            if self.seen.codes.len() < self.expected {
+                return false;
+            }
+            self.blocked = false;
+        }
+        self.at += 1;
+        let after_data = self.at >= 2 && self.steps[self.at - 2].kind == Kind::Data;
+        if step.kind == Kind::Message && after_data && self.manners != Manners::Blast {
+            let code = self.seen.codes.get(self.expected - 1);
+            if code != Some(b"354") {
+                return true;
+            }
+        }
+        self.expected += step.replies;
+        self.writer.put(&step.octets, 0);
+        if step.kind == Kind::Message {
+            self.messages.push(step.octets.clone());
+        }
+        self.blocked = match self.manners {
+            Manners::Strict => true,
+            Manners::Pipelined => step.kind != Kind::Line,
+            Manners::Blast => false,
+        };
+        let blast = self.manners == Manners::Blast;
+        if self.at == self.steps.len() && (self.close == Close::WithQuit || blast) {
+            self.writer.close();
+        }
+        true
+    }
+
+    /// How many whole replies it has read.
+    pub(crate) fn replies(&self) -> usize {
+        self.seen.codes.len()
+    }
+
+    /// Where it is, for the report of a run that does not end.
+    pub(crate) fn describe(&self) -> String {
+        format!(
+            "client: step {} of {}, {} replies of {} expected, {} octets sent, {} received, eof {}",
+            self.at,
+            self.steps.len(),
+            self.seen.codes.len(),
+            self.expected,
+            self.writer.sent.len(),
+            self.reader.received.len(),
+            self.reader.eof
+        )
+    }
+
+    pub(crate) fn wake(&self, now: u64) -> Option<u64> {
+        earliest(self.writer.wake(now), self.reader.wake(now))
+    }
+}
+
+/// The earlier of two moments, if any.
+pub(crate) fn earliest(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,231 @@
+//! The laws that every single packet must keep, whatever the streams say (ARCHITECTURE.md): what
+//! the guard has read is noted, what it emits is held against that.
+
+use std::collections::BTreeMap;
+
+use mailguard::direction::Leg;
+use mailguard::engine::Departure;
+use mailguard::wire::offload::Offload;
+
+use crate::packet::{ACK, FIN, Packet, RST, SYN, URG};
+use crate::reference::{Judged, Mode};
+use crate::way::{End, Origin, Way};
+
+/// The port of the servers.
+pub(crate) const SMTP: u16 = 25;
+
+/// The packet that the guard is handling, as far as what it emits depends on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cause {
+    port: u16,
+    /// Who spoke: 0 the client, 1 the server.
+    speaker: Option<usize>,
+    tsval: Option<u32>,
+    /// It is older than what came before: its window says nothing.
+    stale: bool,
+}
+
+/// One connection, as both its ends and the guard see it.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// By speaker.
+    pub(crate) ways: [Way; 2],
+    pub(crate) ends: [End; 2],
+    pub(crate) reset: bool,
+}
+
+/// The checks of one run.
+#[derive(Debug)]
+pub(crate) struct Laws {
+    mode: Mode,
+    offload: bool,
+    flows: BTreeMap<u16, Flow>,
+    cause: Cause,
+    /// Packets with a wrong checksum that the guard was given.
+    pub(crate) bad_sums: u64,
+}
+
+impl Laws {
+    pub(crate) fn new(mode: Mode, offload: bool) -> Self {
+        Self { mode, offload, flows: BTreeMap::new(), cause: Cause::default(), bad_sums: 0 }
+    }
+
+    /// A new connection begins at that port of the client.
+    pub(crate) fn begin(&mut self, port: u16) {
+        self.flows.insert(port, Flow::default());
+    }
+
+    /// Forgets the connection of that port, and hands out what was noted.
+    pub(crate) fn end(&mut self, port: u16) -> Flow {
+        self.flows.remove(&port).unwrap_or_default()
+    }
+
+    /// The initial numbers of speaker and peer, for traces.
+    pub(crate) fn initial(&self, packet: &Packet<'_>) -> (u32, u32) {
+        let (port, speaker) = who(packet);
+        let isn = |who: usize| {
+            let flow = self.flows.get(&port)?;
+            flow.ways[who].isn_out.or(flow.ways[who].isn_in)
+        };
+        (isn(speaker).unwrap_or(packet.seq), isn(1 - speaker).unwrap_or(0))
+    }
+
+    /// The guard reads `bytes`.
+    pub(crate) fn input(&mut self, bytes: &[u8]) {
+        self.cause = Cause::default();
+        let Ok(packet) = Packet::read(bytes) else {
+            self.bad_sums += 1;
+            return;
+        };
+        if !packet.complete && !packet.partial {
+            self.bad_sums += 1;
+            return;
+        }
+        let (port, speaker) = who(&packet);
+        self.cause.port = port;
+        self.cause.speaker = Some(speaker);
+        self.cause.tsval = packet.options.timestamps.map(|(value, _)| value);
+        let Some(flow) = self.flows.get_mut(&port) else {
+            return;
+        };
+        if packet.has(SYN) {
+            flow.ends[speaker].read_syn(&packet);
+            flow.ways[speaker].isn_in = Some(packet.seq);
+        }
+        flow.ends[speaker].note(&packet);
+        flow.ways[speaker].read(&packet);
+        if packet.has(ACK) && !packet.has(RST) {
+            let shift = flow.shift(speaker, packet.has(SYN));
+            self.cause.stale = !flow.ways[1 - speaker].read_ack(&packet, shift);
+        }
+        flow.reset |= packet.has(RST);
+    }
+
+    /// The guard acts without a packet.
+    pub(crate) fn deadline(&mut self) {
+        self.cause = Cause::default();
+    }
+
+    /// The guard emits `departure`.
+    pub(crate) fn output(&mut self, departure: &Departure<'_>) -> Result<(), String> {
+        let packet = match Packet::read(departure.packet) {
+            // Untouched means untouched: the receiver will drop it.
+            Ok(packet) if !packet.complete && !packet.partial && !self.mode.inspects() => {
+                return Ok(());
+            }
+            Err(_) if !self.mode.inspects() => return Ok(()),
+            read => read?,
+        };
+        self.offload(&packet, departure)?;
+        let (port, speaker) = who(&packet);
+        if departure.leg != [Leg::Inside, Leg::Outside][speaker] {
+            return Err(format!("leaves by the {} leg", departure.leg.name()));
+        }
+        let Some(flow) = self.flows.get_mut(&port) else {
+            return Ok(());
+        };
+        let peer = 1 - speaker;
+        let cause =
+            (self.cause.port == port && self.cause.speaker == Some(speaker)).then_some(self.cause);
+        let [client, server] = &mut flow.ends;
+        let (mine, other) = if speaker == 0 { (client, server) } else { (server, client) };
+        mine.check(&packet, cause.and_then(|cause| cause.tsval), other)?;
+        if packet.has(RST) {
+            flow.reset = true;
+            return Ok(());
+        }
+        let biggest = departure
+            .offload
+            .gso_size
+            .map_or(packet.payload.len(), |size| usize::from(size).min(packet.payload.len()));
+        if biggest > 0 && biggest + packet.options_len > flow.ends[peer].mss {
+            return Err(format!(
+                "a segment of {biggest} octets and {} of options, but the MSS is {}",
+                packet.options_len, flow.ends[peer].mss
+            ));
+        }
+        if packet.has(SYN) {
+            flow.ways[speaker].isn_out = Some(packet.seq);
+        }
+        let seen = flow.ways[peer].contiguous();
+        flow.ways[speaker].write(&packet, self.mode.inspects(), seen)?;
+        if packet.has(ACK) {
+            let shift = flow.shift(speaker, packet.has(SYN));
+            let origin = match cause {
+                None => Origin::Guard,
+                Some(cause) if cause.stale => Origin::Old,
+                Some(_) => Origin::Newest,
+            };
+            flow.ways[peer].write_ack(&packet, shift, origin)?;
+        }
+        Ok(())
+    }
+
+    /// What the virtio header says must be true of the packet.
+    fn offload(&self, packet: &Packet<'_>, departure: &Departure<'_>) -> Result<(), String> {
+        let offload = departure.offload;
+        let right = if offload.partial_checksum { packet.partial } else { packet.complete };
+        if !right {
+            let partial = offload.partial_checksum;
+            return Err(format!("the TCP checksum is wrong (partial: {partial})"));
+        }
+        if !self.offload && (offload.partial_checksum || offload.gso_size.is_some()) {
+            return Err("it asks for offload on a device that has none".into());
+        }
+        if offload.gso_size.is_some() && !offload.partial_checksum {
+            return Err("a super-segment without a partial checksum".into());
+        }
+        if self.mode.inspects() {
+            let parsed = Offload::parse(departure.vnet_header);
+            let same = (parsed.partial_checksum, parsed.gso_size, parsed.ecn)
+                == (offload.partial_checksum, offload.gso_size, offload.ecn);
+            let start = u16::from_ne_bytes([departure.vnet_header[6], departure.vnet_header[7]]);
+            if !same || offload.partial_checksum && usize::from(start) != packet.tcp_at {
+                return Err(format!("virtio header {:?} for {offload:?}", departure.vnet_header));
+            }
+            if packet.has(URG) {
+                return Err("the urgent pointer is not cleared".into());
+            }
+            if offload.gso_size.is_some() && packet.flags & (SYN | RST) != 0 {
+                return Err("a super-segment with SYN or RST".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Flow {
+    /// The window scale of what `speaker` says.
+    fn shift(&self, speaker: usize, syn: bool) -> u8 {
+        match (self.ends[0].scale, self.ends[1].scale) {
+            (Some(_), Some(_)) if !syn => self.ends[speaker].scale.unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// At the end: everything that only the whole streams can tell.
+    pub(crate) fn conclude(&self, mode: Mode, judged: &Judged) -> Result<(), String> {
+        self.ways[0]
+            .conclude(&judged.to_server)
+            .map_err(|what| format!("towards the server: {what}"))?;
+        self.ways[1]
+            .conclude(&judged.to_client)
+            .map_err(|what| format!("towards the client: {what}"))?;
+        if mode.inspects() {
+            for gate in &judged.gates {
+                self.ways[0].check_gate(*gate)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The client's port, and who speaks: 0 the client, 1 the server.
+fn who(packet: &Packet<'_>) -> (u16, usize) {
+    if packet.target.1 == SMTP { (packet.source.1, 0) } else { (packet.target.1, 1) }
+}
+
+/// Whether the packet takes sequence numbers other than those of payload.
+pub(crate) fn fin_len(packet: &Packet<'_>) -> i64 {
+    i64::from(packet.has(FIN))
+}

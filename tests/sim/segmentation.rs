@@ -1,0 +1,78 @@
+//! L16: segmentation is invisible; and L19: the same inputs give the same outputs.
+
+use fastrand::Rng;
+
+use crate::reference::{Mode, without_blanks};
+use crate::report::{each_seed, must};
+use crate::scenario::{Failure, Outcome, Scenario};
+
+/// The same words, carried in another way.
+fn carried(mode: Mode, words: u64, way: u64) -> Scenario {
+    let mut scenario = Scenario::plain(mode, words);
+    scenario.say(words);
+    // A server that gives up is heard sooner or later, depending on the wires.
+    scenario.habits.gives_up = 0;
+    scenario.taste.lines = scenario.taste.lines.min(5);
+    scenario.taste.message_len = scenario.taste.message_len.min(8_000);
+    let taste = scenario.taste.clone();
+    scenario.carry(&mut Rng::with_seed(way));
+    scenario.let_replies_come_whole();
+    scenario.taste = taste;
+    scenario
+}
+
+/// Alike, but for blanks behind a refusal whose reply was repeated in pieces.
+fn alike(mode: Mode, a: &Outcome, b: &Outcome) -> bool {
+    let [to_server, to_client] = &a.received;
+    let [to_server_too, to_client_too] = &b.received;
+    a.sent == b.sent
+        && to_server == to_server_too
+        && without_blanks(mode, to_client) == without_blanks(mode, to_client_too)
+}
+
+#[test]
+fn segmentation_is_invisible() {
+    let name = "segmentation::segmentation_is_invisible";
+    each_seed(name, 250, |words, traced| {
+        let mode = if words % 4 == 0 { Mode::Pix40 } else { Mode::Mailguard };
+        let mut first: Option<Outcome> = None;
+        for way in 0..5 {
+            let scenario = carried(mode, words, words * 31 + way);
+            let outcome = scenario.run(traced)?;
+            if first.as_ref().is_some_and(|first| !alike(mode, first, &outcome)) {
+                return Err(Failure::of(format!("way {way} is not like the first")));
+            }
+            first.get_or_insert(outcome);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_same_inputs_give_the_same_outputs() {
+    let name = "segmentation::the_same_inputs_give_the_same_outputs";
+    each_seed(name, 150, |seed, traced| {
+        let scenario = Scenario::seeded(Mode::ALL[seed as usize % 3], seed);
+        let (a, b) = (scenario.run(traced)?, scenario.run(traced)?);
+        if a.fingerprint == b.fingerprint && a.counters == b.counters && a.received == b.received {
+            Ok(())
+        } else {
+            Err(Failure::of("two runs differ".to_owned()))
+        }
+    });
+}
+
+#[test]
+fn super_segments_are_met() {
+    let mut scenario = Scenario::plain(Mode::Mailguard, 1);
+    scenario.offload = true;
+    scenario.taste.message_len = 200_000;
+    let supers: u64 = (1..20)
+        .map(|seed| {
+            scenario.seed = seed;
+            scenario.words = seed;
+            must("segmentation::super_segments_are_met", &scenario).supers
+        })
+        .sum();
+    assert!(supers > 50, "only {supers} super-segments");
+}
