@@ -15,7 +15,9 @@ WIRES = ("wire-outside", "wire-inside")
 CHECKS = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE",
           "-o", "tcp.analyze_sequence_numbers:TRUE"]
 FAULTS = {
-    "bad TCP checksums": 'tcp.checksum.status == "Bad"',
+    # The kernel writes a sum of zero as 0xffff, which every receiver takes for the same (ones'
+    # complement, RFC 1624); tshark calls it bad, and says that it is of this kind.
+    "bad TCP checksums": 'tcp.checksum.status == "Bad" && !tcp.checksum.ffff',
     "bad IP checksums": 'ip.checksum.status == "Bad"',
     "malformed packets": "_ws.malformed",
     "acknowledgements of unseen octets": "tcp.analysis.ack_lost_segment",
@@ -57,6 +59,9 @@ def refusals(family, server):
         check(f"{family}: a hundred refusals in one go", replies.count(REFUSED), 100)
 
 
+# On two processors the kernel itself puts the packets of one sender out of order now and then: each
+# processor has a queue of its own behind a veth.
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 lab.lab("offloads", "off")
 guard()
 where = temp_dir()
