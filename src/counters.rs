@@ -97,6 +97,8 @@ counted! {
         Replayed => "segments-replayed",
         /// Octets were sent again that their sender believes to have arrived.
         Repaired => "holes-repaired",
+        /// A receiver was silent for too long with octets that the guard had promised to it.
+        ReceiverGone => "receivers-gone",
         /// A packet was made by the guard: an acknowledgement, a flush or a reset.
         Minted => "packets-minted",
         /// Other octets came for offsets whose octets wait here, and were ignored.

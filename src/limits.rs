@@ -34,9 +34,9 @@ pub const HELD_REPLY_OCTETS_MAX: usize = 128;
 /// wants 512 octets for a whole line, extensions some more.
 pub const ARGUMENT_OCTETS_MAX: usize = 2000;
 
-/// Duplicate acknowledgements owed to a sender without SACK: more than three change nothing but
-/// the pace of its recovery (RFC 5681 section 3.2).
-pub const OWED_ACKS_MAX: u32 = 64;
+/// Duplicate acknowledgements for one super-segment to a sender without SACK: as many as it has
+/// segments, since they set the pace of its recovery (RFC 5681 section 3.2).
+pub const DUPLICATES_MAX: u32 = 64;
 
 /// The largest IP packet.
 pub const PACKET_OCTETS_MAX: usize = 65_535;
@@ -70,16 +70,24 @@ pub const DUPLICATES_THAT_COUNT: u32 = 3;
 
 /// The least time that a receiver has to answer before octets that the guard must see through are
 /// repeated: twice the round trip, but no less.
-pub const REPAIR_AFTER: Duration = Duration::from_millis(10);
+pub const REPAIR_AFTER: Duration = Duration::from_millis(2);
 
 /// The most: a sender's own time-out is not far then (RFC 6298 section 2.4).
 pub const REPAIR_AFTER_MAX: Duration = Duration::from_millis(500);
 
-/// Repeats in a row that nothing answers.
-pub const REPAIRS_MAX: u32 = 6;
+/// The longest pause between repeats that nothing answers (RFC 6298 section 2.5).
+pub const REPAIR_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Waiting spans that are reported to their sender at once, three or four an acknowledgement.
-pub const REPORTED_SPANS_MAX: usize = 64;
+/// Repeats in a row that nothing answers: with the pauses between them that takes more than 100
+/// seconds (RFC 9293 section 3.8.3). Then the receiver is gone, and both ends are reset.
+pub const REPAIRS_MAX: u32 = 18;
+
+/// Segments that one acknowledgement may draw in repairs.
+pub const REPAIR_SEGMENTS_MAX: usize = 16;
+
+/// Spans that a receiver has reported beyond its acknowledgement and that are remembered, as many as
+/// may wait here.
+pub const REPORTED_SPANS_MAX: usize = 256;
 
 /// A connection whose handshake does not end (Cisco SYN Timeout).
 pub const EMBRYONIC_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,15 +1,12 @@
 //! Everything kept for one direction of a flow.
 
-use core::time::Duration;
-
+use super::repair::Repairs;
+use super::stand_in::StandIn;
 use crate::counters::DropReason;
 use crate::inspect::Edits;
-use crate::limits::{
-    EDITS_MAX, REPAIR_AFTER, REPAIR_AFTER_MAX, REPAIRS_MAX, REPORTED_SPANS_MAX, STORE_OCTETS_MAX,
-};
+use crate::limits::{EDITS_MAX, STORE_OCTETS_MAX};
 use crate::stream::{Offset, OffsetMap, Reassembly, Round, Span, Store};
 use crate::tcp::{Seq, SeqSpace};
-use crate::time::Instant;
 
 /// One direction: octets come from a sender and leave for a receiver.
 ///
@@ -41,28 +38,10 @@ pub(super) struct Half {
     pub(super) told_edge: Offset,
     /// The window field that the sender was told last.
     pub(super) told_window: u16,
-    /// Duplicate acknowledgements that the sender is owed for what waits behind a hole.
-    pub(super) owed_acks: u32,
-    /// What the sender was told to have arrived while it waited here, original. Such octets are
-    /// not sent again before a time-out, so they are the guard's to repeat.
-    vouched: Vec<Span>,
-    /// Where the hole was for which the receiver was asked last to say where it stands.
-    pub(super) asked: Option<Offset>,
-    /// The receiver's last acknowledgement showed holes of its own, and that it has the last octet
-    /// that was sent: nothing is on its way.
-    pub(super) receiver_reports: bool,
-    /// Octets have waited here: the sender may have repeated what the guard had.
-    pub(super) has_waited: bool,
-    /// When to repeat what was vouched for, should the receiver have said nothing till then.
-    pub(super) alarm: Option<Instant>,
-    /// How often that was done in a row, and where the receiver stood when the alarm was set.
-    alarms: (u32, Offset),
-    /// Octets whose acknowledgement is timed, and since when.
-    timing: Option<(Offset, Instant)>,
-    /// The smoothed time from here to the receiver and back (RFC 6298, with a gain of 1/4).
-    round_trip: Duration,
-    /// The end of what was repeated for that reason, edited, and when.
-    repaired: (Offset, Instant),
+    /// What the guard has told the sender on its own account.
+    pub(super) stand_in: StandIn,
+    /// What of it the receiver lacks.
+    pub(super) repairs: Repairs,
 }
 
 /// What an acknowledgement means to the sender, in the sender's numbers.
@@ -163,129 +142,71 @@ impl Half {
         }
         let left = self.map.to_original(left, Round::Up);
         let right = self.map.to_original(right, Round::Down);
+        // What the guard has acknowledged is no news; the rest of the block goes on from there.
+        let left = if self.has_promised() { left.max(self.told_ack) } else { left };
         (self.map.floor() <= left && left < right)
             .then(|| (self.space.seq_of(left).get(), self.space.seq_of(right).get()))
     }
 
-    /// Takes the time of the way to the receiver and back.
-    pub(super) fn measure(&mut self, now: Instant) {
-        match self.timing {
-            Some((end, since)) if self.store.una() >= end => {
-                let took = now - since;
-                let is_first = self.round_trip.is_zero();
-                self.round_trip = if is_first { took } else { (self.round_trip * 3 + took) / 4 };
-                self.timing = None;
+    /// Whether the sender was told more than the receiver has acknowledged.
+    pub(super) fn has_promised(&self) -> bool {
+        self.promised() > self.store.una()
+    }
+
+    /// Whether what the sender hears is the guard's word.
+    pub(super) fn stands_in(&self) -> bool {
+        self.stand_in.is_standing() || self.has_promised()
+    }
+
+    /// The TSecr that goes to the sender when the receiver says `echo`.
+    pub(super) fn echo(&self, echo: u32) -> u32 {
+        if self.stands_in() { self.stand_in.echo(echo) } else { echo }
+    }
+
+    /// The end of what the guard has acknowledged by itself, edited.
+    pub(super) fn promised(&self) -> Offset {
+        let promised = self.stand_in.promised();
+        if promised <= self.map.floor() {
+            return self.store.una();
+        }
+        self.map.to_edited(promised, Round::Down)
+    }
+
+    /// What a repair has to know: where the receiver stands, what was promised, what has left.
+    pub(super) fn ledge(&self) -> (Offset, Offset, Offset) {
+        let sent = self.store.sent();
+        (self.store.una(), self.promised().min(sent), sent)
+    }
+
+    /// What the sender is told when the receiver's acknowledgement means `image`: the guard's own
+    /// word goes along.
+    fn tellable(&mut self, image: Offset) -> Offset {
+        let front = self.reassembly.front();
+        self.stand_in.receiver_has(image);
+        if self.stand_in.promised() > image {
+            for span in self.repairs.reported() {
+                let start = self.map.to_original(span.start, Round::Up);
+                let end = self.map.to_original(span.end, Round::Down);
+                self.stand_in.extend(Span { start, end }, front);
             }
-            None if self.store.una() < self.store.sent() => {
-                self.timing = Some((self.store.sent(), now));
-            }
-            _ => {}
         }
-    }
-
-    /// How long the receiver may take to answer before what it was sent counts as lost.
-    fn patience(&self) -> Duration {
-        (2 * self.round_trip).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
-    }
-
-    /// Sets or clears the alarm: octets that were vouched for must reach the receiver, and when the
-    /// last of them get lost nothing behind them shows it.
-    pub(super) fn watch(&mut self, now: Instant) {
-        let una = self.store.una();
-        if self.vouched.is_empty() || una >= self.vouched_end() {
-            self.alarm = None;
-        } else if self.alarm.is_none() || self.alarms.1 != una {
-            self.alarms = (0, una);
-            self.alarm = Some(now + self.patience());
+        if self.stand_in.is_standing() {
+            self.stand_in.promise(front);
+            self.stand_in.end_without_holes(self.reassembly.has_hole());
         }
+        image.max(self.stand_in.promised())
     }
 
-    /// The alarm has gone off: what to repeat of `size` octets each, first and last. After some
-    /// times in vain the sender's own time-out has to help.
-    pub(super) fn ring(&mut self, now: Instant, size: usize) -> [Span; 2] {
-        let (una, end) = (self.store.una(), self.vouched_end());
-        self.alarms.0 += 1;
-        let wait = self.patience() * (1 << self.alarms.0.min(8));
-        self.alarm = (self.alarms.0 < REPAIRS_MAX).then(|| now + wait);
-        self.repaired = (una, now);
-        let first = Span { start: una, end: end.min(una + size) };
-        let last = Span { start: first.end.max(end - size), end };
-        [first, last]
-    }
-
-    /// What of `ack` can be told. An acknowledgement that ends inside of what was vouched for would
-    /// look as if the receiver had thrown the rest away (RFC 2018 section 8): it is told when it has
-    /// passed the whole.
-    fn tellable(&mut self, ack: Offset) -> Offset {
-        if self.vouched.is_empty() {
-            return ack;
-        }
-        self.vouched.retain(|span| span.end > ack);
-        match self.vouched.first() {
-            Some(first) if first.start <= ack => self.told_ack.min(ack),
-            _ => ack,
-        }
-    }
-
-    /// Notes that the sender is told that `span` has arrived.
-    pub(super) fn vouch(&mut self, mut span: Span) {
-        self.vouched.retain(|other| {
-            let is_apart = other.end < span.start || span.end < other.start;
-            if !is_apart {
-                span = Span { start: span.start.min(other.start), end: span.end.max(other.end) };
-            }
-            is_apart
-        });
-        let at = self.vouched.partition_point(|other| other.start < span.start);
-        self.vouched.insert(at, span);
-    }
-
-    /// Spans that wait and were not all vouched for, up to the limit of one report.
-    pub(super) fn unreported(&self) -> Vec<Span> {
-        let is_told = |span: &Span| {
-            let at = self.vouched.partition_point(|told| told.end < span.end);
-            self.vouched.get(at).is_some_and(|told| told.start <= span.start)
+    /// Begins to answer the sender, if that was not begun: the holes that the receiver has reported
+    /// stay the sender's.
+    pub(super) fn stand_in(&mut self) {
+        let (map, told) = (&self.map, self.told_ack);
+        let original = |hole: Span| Span {
+            start: map.to_original(hole.start, Round::Down).max(told),
+            end: map.to_original(hole.end, Round::Up),
         };
-        self.reassembly.ahead().filter(|span| !is_told(span)).take(REPORTED_SPANS_MAX).collect()
-    }
-
-    /// The end of what was vouched for, edited, as far as it has left.
-    pub(super) fn vouched_end(&self) -> Offset {
-        let end = self.vouched.last().map_or(Offset::ZERO, |last| last.end);
-        self.map.to_edited(end, Round::Down).min(self.store.sent())
-    }
-
-    /// Octets that the guard has vouched for and the receiver lacks, as its SACK `blocks` show,
-    /// edited: the first `count` of `holes`.
-    pub(super) fn holes_to_repair(
-        &mut self,
-        blocks: &mut [Span],
-        now: Instant,
-        holes: &mut [Span],
-    ) -> usize {
-        let una = self.store.una();
-        let limit = self.vouched_end();
-        if una >= limit {
-            return 0;
-        }
-        let (mut repaired, at) = self.repaired;
-        if now.since(at) >= self.patience() {
-            repaired = una;
-        }
-        blocks.sort_unstable_by_key(|block| block.start);
-        let (mut seen, mut count) = (una, 0);
-        for block in blocks {
-            let hole = Span { start: seen.max(repaired), end: block.start.min(limit) };
-            if let Some(slot) = holes.get_mut(count).filter(|_| !hole.is_empty()) {
-                *slot = hole;
-                count += 1;
-            }
-            seen = seen.max(block.end);
-        }
-        if count > 0 {
-            self.repaired = (repaired.max(seen.min(limit)), now);
-        }
-        count
+        let holes = self.repairs.holes(self.store.una()).map(original);
+        self.stand_in.begin(holes);
     }
 
     /// Whether everything up to the sender's FIN has been judged.
@@ -299,16 +220,12 @@ impl Half {
         Span { start, end: self.store.nxt().min(self.edge).max(start) }
     }
 
-    /// Whether the receiver has acknowledged everything before the hole.
-    pub(super) fn is_hole_reached(&self) -> bool {
-        self.told_ack >= self.reassembly.end()
-    }
-
     /// Gives all memory back.
     pub(super) fn free(&mut self) {
         self.reassembly.free();
         self.store.free();
-        self.alarm = None;
+        self.stand_in.free();
+        self.repairs.free();
     }
 }
 

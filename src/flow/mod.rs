@@ -8,7 +8,9 @@ mod end;
 mod half;
 mod handshake;
 mod recovery;
+mod repair;
 mod send;
+mod stand_in;
 mod walk;
 
 use core::net::SocketAddr;
@@ -107,7 +109,7 @@ impl Flow {
 
     /// When the flow wants to be looked at next: [`Flow::ring`] it, or forget it.
     pub fn next_look(&self) -> Instant {
-        let alarms = [self.halves.to_server.alarm, self.halves.to_client.alarm];
+        let alarms = [self.halves.to_server.repairs.alarm, self.halves.to_client.repairs.alarm];
         alarms.into_iter().flatten().fold(self.deadline, Instant::min)
     }
 

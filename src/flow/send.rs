@@ -121,10 +121,31 @@ impl Flow {
         }
     }
 
-    /// Writes the SACK blocks of a packet in the numbers of the one who will read them. Once octets
-    /// have waited here, a report of a repeat (RFC 2883) is left out: it may be about a repeat of the
-    /// guard's own, or one for an acknowledgement that came late because of it. A sender that takes
-    /// those for its own mistakes forgets what it has found lost: Linux waits for its time-out then.
+    /// Whether an acknowledgement in `direction` that brings no news only repeats what the guard has
+    /// told: to a sender it would look like a duplicate, and mean a loss.
+    pub(super) fn is_covered(
+        &self,
+        direction: Direction,
+        headers: &Headers,
+        packet: &[u8],
+    ) -> bool {
+        let half = &self.halves[!direction];
+        if !half.stands_in() {
+            return false;
+        }
+        let list = headers.option_list(packet);
+        let count = headers.options.sack_blocks.map_or(0, |(_, count)| count);
+        half.stand_in.is_standing()
+            || !(0..count).any(|index| {
+                let (left, right) = headers.options.sack_block(list, index);
+                half.sack_block(left, right).is_some()
+            })
+    }
+
+    /// Writes the SACK blocks of a packet, and its TSecr, as the one who will read them has to see
+    /// them. Once the guard has stood in for the receiver, a report of a repeat (RFC 2883) is left
+    /// out: it may be about a repeat of the guard's own. A sender that takes those for its own mistakes
+    /// forgets what it has found lost: Linux waits for its time-out then.
     pub(super) fn translate_sack(
         &self,
         direction: Direction,
@@ -132,8 +153,15 @@ impl Flow {
         packet: &mut [u8],
     ) {
         let half = &self.halves[!direction];
+        let has_stood = half.stand_in.has_stood();
+        if half.stands_in()
+            && let Some((_, echo)) = headers.options.timestamps
+            && let Some(list) = packet.get_mut(headers.tcp_start + 20..headers.payload_start)
+        {
+            options::set_echo(list, half.echo(echo));
+        }
         let Some((_, count)) = headers.options.sack_blocks else { return };
-        if half.map.is_identity() && !half.has_waited {
+        if half.map.is_identity() && !has_stood {
             return;
         }
         let Some(list) = packet.get_mut(headers.tcp_start + 20..headers.payload_start) else {
@@ -143,7 +171,7 @@ impl Flow {
         let mut kept = 0;
         for index in 0..count.min(SACK_BLOCKS_MAX) {
             let (left, right) = headers.options.sack_block(list, index);
-            if half.has_waited && index == 0 && is_repeat_report(headers, list, count) {
+            if has_stood && index == 0 && is_repeat_report(headers, list, count) {
                 continue;
             }
             if let Some(block) = half.sack_block(left, right) {
@@ -188,10 +216,10 @@ impl Flow {
         }
     }
 
-    /// Tells the sender of `!direction` again what was acknowledged, and what waits of its octets
-    /// behind holes, the block of the `latest` segment first (RFC 2018 section 4).
+    /// Tells the sender of `!direction` again what was acknowledged, and what is here behind holes,
+    /// the block of the `latest` segment first (RFC 2018 section 4).
     pub(super) fn mint_sack(
-        &mut self,
+        &self,
         direction: Direction,
         latest: Option<&Headers>,
         context: &mut Context<'_>,
@@ -201,28 +229,24 @@ impl Flow {
             .and_then(|latest| half.space.offset_of(Seq::new(latest.seq), half.reassembly.end()))
             .unwrap_or_default();
         let mut blocks = [(0, 0); SACK_BLOCKS_MAX];
-        let mut spans = [Span::default(); SACK_BLOCKS_MAX];
         let mut count = 0;
-        let holds = |span: &Span| span.start <= came && came < span.end;
         if self.has_sack() {
-            let latest = half.reassembly.ahead().filter(holds);
-            let others = half.reassembly.ahead().filter(|span| !holds(span));
-            for span in latest.chain(others).take(SACK_BLOCKS_MAX) {
-                let edges = (half.space.seq_of(span.start), half.space.seq_of(span.end));
-                blocks[count] = (edges.0.get(), edges.1.get());
+            let holds = |span: &Span| span.start <= came && came < span.end;
+            let islands =
+                || half.stand_in.islands(half.reassembly.front(), half.reassembly.ahead());
+            let latest = islands().filter(holds);
+            let others = islands().filter(|span| !holds(span));
+            for (block, span) in blocks.iter_mut().zip(latest.chain(others)) {
+                *block = (half.space.seq_of(span.start).get(), half.space.seq_of(span.end).get());
                 count += 1;
-                spans[count - 1] = span;
             }
-        }
-        for span in &spans[..count] {
-            self.halves[!direction].vouch(*span);
         }
         self.mint_bare_ack(direction, &blocks[..count], context);
     }
 
     /// An acknowledgement in `direction` that says again what was said last.
-    pub(super) fn mint_bare_ack(
-        &mut self,
+    fn mint_bare_ack(
+        &self,
         direction: Direction,
         blocks: &[(u32, u32)],
         context: &mut Context<'_>,
@@ -276,13 +300,15 @@ impl Flow {
         context: &mut Context<'_>,
     ) {
         let other = &self.halves[!direction];
+        let end = self.ends[direction].minted(self, direction);
         let minted = Minted {
             seq: seq.get(),
             ack: other.space.seq_of(other.told_ack).get(),
             flags,
             window: other.window_again(self.window_shift(direction)),
             sack_blocks,
-            ..self.ends[direction].minted(self, direction)
+            timestamps: end.timestamps.map(|(value, echo)| (value, other.echo(echo))),
+            ..end
         };
         let headers = minted.headers();
         let start = headers.octets().len();

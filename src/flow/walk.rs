@@ -58,11 +58,14 @@ impl Flow {
         }
 
         self.ends[direction].remember(headers);
+        if let (Some(start), Some((value, _))) = (start, headers.options.timestamps) {
+            let half = &mut self.halves[direction];
+            half.stand_in.note_timestamp(start, half.told_ack, value);
+        }
         let shift = self.window_shift(direction);
+        let (blocks, count) = self.read_sack(!direction, headers, packet);
+        self.halves[!direction].repairs.hear(acknowledged, &blocks[..count]);
         let heard = self.halves[!direction].hear(acknowledged, headers.window, shift);
-        let blocks = self.read_sack(!direction, headers, packet);
-        let half = &mut self.halves[!direction];
-        half.receiver_reports = blocks.0[..blocks.1].iter().any(|b| b.end >= half.store.sent());
 
         let nxt = self.halves[direction].store.nxt();
         let judged = self.take(direction, start, headers, packet, context).and_then(|took| {
@@ -84,10 +87,9 @@ impl Flow {
             self.end_by_inspection(context);
             return Ok(());
         }
-        self.repair(!direction, blocks, context);
+        self.repair(!direction, context);
         self.flush(!direction, context);
-        self.acknowledge(direction, took, headers, load, context);
-        self.pay_owed_acks(!direction, None, context);
+        self.acknowledge(direction, start, took, headers, load, context);
         self.watch(context.now);
         Ok(())
     }
@@ -251,6 +253,10 @@ impl Flow {
             span.end = half.map.to_edited(end, Round::Up).max(span.start);
         }
         let goes_on = carries && span.end >= sent && sent < nxt.min(half.edge);
+        if span.end <= half.promised() {
+            // The guard sees to those itself; their sender needs nothing but to hear that.
+            span = Span { start: sent, end: sent };
+        }
         if nxt > nxt_before || goes_on {
             span.start = span.start.min(sent);
             span.end = nxt;
@@ -282,7 +288,8 @@ impl Flow {
         let half = &self.halves[direction];
         let len = headers.payload_len();
         let is_keep_alive = len <= 1 && matches!(took, Took::Old | Took::Nothing);
-        let is_pure = len == 0 && !headers.has(flags::FIN);
+        let is_pure =
+            len == 0 && !headers.has(flags::FIN) && !self.is_covered(direction, headers, packet);
         if !(heard.is_news || (is_pure && !heard.is_inside_edit) || (len == 1 && is_keep_alive)) {
             return;
         }

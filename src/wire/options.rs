@@ -107,6 +107,19 @@ pub fn set_sack_blocks(list: &mut [u8], options: &TcpOptions, blocks: &[(u32, u3
     }
 }
 
+/// Writes `echo` for the TSecr of `list`, if it has timestamps (RFC 7323 section 3.2).
+pub fn set_echo(list: &mut [u8], echo: u32) {
+    let mut found = None;
+    let walked = walk(list, |kind, at, len| {
+        if (kind, len) == (TIMESTAMPS, 10) {
+            found = Some(at + 6);
+        }
+    });
+    if let (Ok(()), Some(field)) = (walked, found.and_then(|at| list.get_mut(at..at + 4))) {
+        field.copy_from_slice(&echo.to_be_bytes());
+    }
+}
+
 /// Overwrites with NOP each option of a SYN that a rewriter cannot honour: all but MSS, window
 /// scale, SACK-permitted and timestamps. So MPTCP (RFC 8684), Fast Open (RFC 7413), MD5 (RFC 2385)
 /// and whatever comes next are never negotiated past the guard. Returns whether any was there.
@@ -150,6 +163,14 @@ mod tests {
         assert_eq!(list[..20], SYN[..20]);
         assert_eq!(list[20..], [1; 8]);
         assert!(!clear_unknown(&mut list));
+    }
+
+    #[test]
+    fn the_echo_is_replaced() {
+        let mut list = SYN.to_vec();
+        set_echo(&mut list, 0x0102_0304);
+        assert_eq!(TcpOptions::parse(&list).unwrap().timestamps, Some((7, 0x0102_0304)));
+        assert_eq!((&list[..12], &list[16..]), (&SYN[..12], &SYN[16..]));
     }
 
     #[test]

@@ -1,0 +1,326 @@
+//! The guard in the place of a sender: what it has promised, it repeats until the receiver has it.
+//!
+//! Read first: RFC 6675, RFC 8985 (what shows that a repeat was lost), RFC 6298.
+
+use core::time::Duration;
+
+use super::stand_in::subtract;
+use crate::limits::{
+    REPAIR_AFTER, REPAIR_AFTER_MAX, REPAIR_PAUSE_MAX, REPAIR_SEGMENTS_MAX, REPAIRS_MAX,
+    REPORTED_SPANS_MAX,
+};
+use crate::stream::{Offset, Span};
+use crate::time::Instant;
+
+/// Segments beyond a hole that show that it is none of reordering (RFC 6675 section 2, DupThresh).
+const SEGMENTS_BEYOND: usize = 3;
+
+/// Octets that were sent again.
+#[derive(Debug, Clone, Copy)]
+struct Repair {
+    span: Span,
+    at: Instant,
+    /// The end of what had left then: when the receiver has octets beyond it, the repair is lost.
+    sent: Offset,
+    /// The same with other repairs.
+    order: u64,
+}
+
+/// What is known of the way to one receiver. All offsets are edited.
+#[derive(Debug, Default)]
+pub(super) struct Repairs {
+    /// What the receiver has reported to have beyond its acknowledgement, in order, apart.
+    reported: Vec<Span>,
+    /// Repeats whose fate is not known.
+    on_their_way: Vec<Repair>,
+    orders: u64,
+    /// The order of the last repair that is known to have arrived.
+    arrived: u64,
+    /// When to repeat what was promised, should the receiver have said nothing till then.
+    pub(super) alarm: Option<Instant>,
+    /// How often that was done in a row, and where the receiver stood when the alarm was set.
+    alarms: (u32, Offset),
+    /// Octets whose acknowledgement is timed, and since when.
+    timing: Option<(Offset, Instant)>,
+    /// The smoothed time from here to the receiver and back (RFC 6298, with a gain of 1/4).
+    round_trip: Duration,
+}
+
+/// What is to be done when the alarm has gone off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// Repeat these, empty ones apart.
+    Repeat([Span; 2]),
+    /// The receiver has been silent for too long.
+    GiveUp,
+}
+
+impl Repairs {
+    /// The receiver has acknowledged everything before `una` and reports `blocks`.
+    pub(super) fn hear(&mut self, una: Offset, blocks: &[Span]) {
+        if !self.reported.is_empty() {
+            self.reported.retain(|span| span.end > una);
+        }
+        for block in blocks.iter().filter(|block| block.end > una && !block.is_empty()) {
+            self.report(*block);
+        }
+        let reported = &self.reported;
+        let arrived = &mut self.arrived;
+        self.on_their_way.retain(|repair| {
+            let is_here = repair.span.end <= una
+                || reported
+                    .iter()
+                    .any(|span| span.start <= repair.span.start && repair.span.end <= span.end);
+            if is_here {
+                *arrived = (*arrived).max(repair.order);
+            }
+            !is_here
+        });
+    }
+
+    /// Joins a block with those before.
+    fn report(&mut self, mut block: Span) {
+        self.reported.retain(|span| {
+            let is_apart = span.end < block.start || block.end < span.start;
+            if !is_apart {
+                block = Span { start: block.start.min(span.start), end: block.end.max(span.end) };
+            }
+            is_apart
+        });
+        if self.reported.len() < REPORTED_SPANS_MAX {
+            let at = self.reported.partition_point(|span| span.start < block.start);
+            self.reported.insert(at, block);
+        }
+    }
+
+    /// What the receiver has reported to have beyond its acknowledgement.
+    pub(super) fn reported(&self) -> &[Span] {
+        &self.reported
+    }
+
+    /// What the receiver lacks before the last octet that it has reported.
+    pub(super) fn holes(&self, una: Offset) -> impl Iterator<Item = Span> {
+        let ends = [una].into_iter().chain(self.reported.iter().map(move |span| span.end.max(una)));
+        ends.zip(&self.reported).map(|(start, span)| Span { start, end: span.start.max(start) })
+    }
+
+    /// What has been lost on its way to the receiver and has to be repeated now: holes below
+    /// `promised` with enough beyond them, unless a repeat is on its way. `sent` is the end of what
+    /// has left, `size` the length of a segment.
+    pub(super) fn lost(
+        &mut self,
+        (una, promised, sent): (Offset, Offset, Offset),
+        size: usize,
+        now: Instant,
+    ) -> Vec<Span> {
+        let mut due = Vec::new();
+        let Some(top) = self.reported.last().map(|span| span.end) else {
+            return due;
+        };
+        if una >= promised {
+            return due;
+        }
+        let patience = self.patience();
+        let arrived = self.arrived;
+        self.on_their_way.retain(|repair| {
+            repair.order >= arrived && repair.sent >= top && now.since(repair.at) < patience
+        });
+        let mut room = REPAIR_SEGMENTS_MAX * size;
+        for hole in self.holes(una) {
+            if hole.start >= promised || room == 0 {
+                break;
+            }
+            if top.index_past(hole.end) < SEGMENTS_BEYOND * size {
+                break;
+            }
+            let hole = Span { start: hole.start, end: hole.end.min(promised) };
+            let mut pieces = vec![hole];
+            for repair in &self.on_their_way {
+                pieces = subtract(&pieces, repair.span);
+            }
+            for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+                let piece = Span { start: piece.start, end: piece.end.min(piece.start + room) };
+                room -= piece.len();
+                if !piece.is_empty() {
+                    due.push(piece);
+                }
+            }
+        }
+        for span in &due {
+            self.note_repeat(*span, sent, now);
+        }
+        due
+    }
+
+    fn note_repeat(&mut self, span: Span, sent: Offset, now: Instant) {
+        self.orders += 1;
+        if self.on_their_way.len() < 2 * REPORTED_SPANS_MAX {
+            self.on_their_way.push(Repair { span, at: now, sent, order: self.orders });
+        }
+    }
+
+    /// Takes the time of the way to the receiver and back.
+    pub(super) fn measure(&mut self, una: Offset, sent: Offset, now: Instant) {
+        let top = self.reported.last().map_or(una, |span| span.end.max(una));
+        match self.timing {
+            Some((end, since)) if top >= end => {
+                let took = now - since;
+                let is_first = self.round_trip.is_zero();
+                self.round_trip = if is_first { took } else { (self.round_trip * 3 + took) / 4 };
+                self.timing = None;
+            }
+            None if top < sent => self.timing = Some((sent, now)),
+            _ => {}
+        }
+    }
+
+    /// How long the receiver may take to answer before what it was sent counts as lost.
+    fn patience(&self) -> Duration {
+        (2 * self.round_trip).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
+    }
+
+    /// Sets or clears the alarm: when the last of what was promised gets lost, nothing behind it
+    /// shows that.
+    pub(super) fn watch(&mut self, una: Offset, promised: Offset, now: Instant) {
+        if una >= promised {
+            self.alarm = None;
+        } else if self.alarm.is_none() || self.alarms.1 != una {
+            self.alarms = (0, una);
+            self.alarm = Some(now + self.patience());
+        }
+    }
+
+    /// The alarm has gone off: what to repeat, a segment of `size` octets from the first and one from
+    /// the last that the receiver may lack below `promised`, as far as it was `sent`.
+    pub(super) fn ring(
+        &mut self,
+        (una, promised, sent): (Offset, Offset, Offset),
+        size: usize,
+        now: Instant,
+    ) -> Ring {
+        self.alarms.0 += 1;
+        if self.alarms.0 > REPAIRS_MAX {
+            self.alarm = None;
+            return Ring::GiveUp;
+        }
+        let pause = self.patience() * (1 << self.alarms.0.min(16));
+        self.alarm = Some(now + pause.min(REPAIR_PAUSE_MAX));
+        let hole = self.holes(una).next().map_or(sent, |hole| hole.end);
+        let first = Span { start: una, end: hole.min(una + size) };
+        let end = promised.min(sent);
+        let is_missing = self.reported.last().is_none_or(|span| span.end < end);
+        let last = Span { start: first.end.max(end - size), end };
+        self.on_their_way.clear();
+        self.note_repeat(first, sent, now);
+        Ring::Repeat([first, if is_missing { last } else { Span::default() }])
+    }
+
+    /// Gives all memory back.
+    pub(super) fn free(&mut self) {
+        *self = Self { round_trip: self.round_trip, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: usize = 10;
+    const PROMISED: u64 = 200;
+
+    fn span(start: u64, end: u64) -> Span {
+        Span { start: Offset::new(start), end: Offset::new(end) }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    fn lost(repairs: &mut Repairs, una: u64, sent: u64, now: u64) -> Vec<Span> {
+        let offsets = (Offset::new(una), Offset::new(PROMISED), Offset::new(sent));
+        repairs.lost(offsets, SIZE, at(now))
+    }
+
+    /// A receiver that has reported `blocks`, a round trip of 20 ms away.
+    fn receiver(una: u64, blocks: &[Span]) -> Repairs {
+        let mut repairs = Repairs { round_trip: Duration::from_millis(20), ..Repairs::default() };
+        repairs.hear(Offset::new(una), blocks);
+        repairs
+    }
+
+    #[test]
+    fn a_hole_with_enough_beyond_it_is_repeated_once() {
+        let mut repairs = receiver(10, &[span(20, 40)]);
+        assert!(lost(&mut repairs, 10, 200, 0).is_empty(), "it may only be late");
+        repairs.hear(Offset::new(10), &[span(20, 50), span(60, 100)]);
+        assert_eq!(lost(&mut repairs, 10, 200, 1), [span(10, 20), span(50, 60)]);
+        assert!(lost(&mut repairs, 10, 200, 2).is_empty());
+        repairs.hear(Offset::new(50), &[span(60, 100)]);
+        assert!(lost(&mut repairs, 50, 200, 3).is_empty());
+        assert_eq!(lost(&mut repairs, 50, 200, 60), [span(50, 60)], "twice the round trip");
+    }
+
+    #[test]
+    fn a_repeat_that_was_overtaken_is_lost() {
+        // By what had never left before.
+        let mut repairs = receiver(10, &[span(20, 100)]);
+        assert_eq!(lost(&mut repairs, 10, 100, 0), [span(10, 20)]);
+        repairs.hear(Offset::new(10), &[span(20, 110)]);
+        assert_eq!(lost(&mut repairs, 10, 110, 1), [span(10, 20)]);
+        // By another repeat.
+        let mut repairs = receiver(10, &[span(20, 50), span(60, 100)]);
+        assert_eq!(lost(&mut repairs, 10, 200, 0).len(), 2);
+        repairs.hear(Offset::new(10), &[span(50, 60)]);
+        assert_eq!(lost(&mut repairs, 10, 200, 1), [span(10, 20)]);
+    }
+
+    #[test]
+    fn what_was_not_promised_is_the_senders_to_repeat() {
+        let mut repairs = receiver(190, &[span(210, 300)]);
+        assert_eq!(lost(&mut repairs, 190, 400, 0), [span(190, 200)]);
+        let mut repairs = receiver(200, &[span(210, 300)]);
+        assert!(lost(&mut repairs, 200, 400, 0).is_empty());
+    }
+
+    #[test]
+    fn one_answer_draws_no_flood() {
+        let mut repairs = receiver(0, &[span(100_000, 100_100)]);
+        let offsets = (Offset::ZERO, Offset::new(99_000), Offset::new(100_100));
+        let due = repairs.lost(offsets, SIZE, at(0));
+        let octets: usize = due.iter().map(|span| span.len()).sum();
+        assert_eq!(octets, REPAIR_SEGMENTS_MAX * SIZE);
+    }
+
+    #[test]
+    fn silence_is_answered_ever_more_slowly_and_then_no_more() {
+        let mut repairs = receiver(10, &[]);
+        let offsets = (Offset::new(10), Offset::new(PROMISED), Offset::new(150));
+        repairs.watch(offsets.0, offsets.1, at(0));
+        assert_eq!(repairs.alarm, Some(at(40)));
+        let ring = repairs.ring(offsets, SIZE, at(40));
+        assert_eq!(ring, Ring::Repeat([span(10, 20), span(140, 150)]));
+        assert_eq!(repairs.alarm, Some(at(120)));
+        let mut last = at(120);
+        while repairs.ring(offsets, SIZE, last) != Ring::GiveUp {
+            assert!(repairs.alarm.unwrap() - last <= REPAIR_PAUSE_MAX);
+            last = repairs.alarm.unwrap();
+        }
+        assert!(last > at(100_000), "RFC 9293 section 3.8.3: R2 is at least 100 seconds");
+        repairs.hear(Offset::new(20), &[]);
+        repairs.watch(Offset::new(20), offsets.1, last);
+        assert_eq!(repairs.alarm, Some(last + Duration::from_millis(40)), "it lives");
+        repairs.watch(offsets.1, offsets.1, last);
+        assert_eq!(repairs.alarm, None);
+    }
+
+    #[test]
+    fn reports_join_and_are_bounded() {
+        let mut repairs = receiver(0, &[span(10, 20), span(30, 40), span(20, 30)]);
+        assert_eq!(repairs.reported, [span(10, 40)]);
+        assert_eq!(repairs.holes(Offset::new(5)).collect::<Vec<_>>(), [span(5, 10)]);
+        for n in 0..2 * REPORTED_SPANS_MAX as u64 {
+            repairs.hear(Offset::ZERO, &[span(100 + 2 * n, 101 + 2 * n)]);
+        }
+        assert_eq!(repairs.reported.len(), REPORTED_SPANS_MAX);
+    }
+}
