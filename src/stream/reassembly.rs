@@ -134,22 +134,19 @@ impl Reassembly {
         let Ok(Ok(front)) = joined else {
             return Err(Full);
         };
-        let mut write = |from: usize, to: usize| {
-            let new = &octets[from - gap..to - gap];
-            for (slot, octet) in ahead.octets.range_mut(from..to).zip(new) {
-                *slot = *octet;
-            }
-        };
         for &(left, right) in &held {
-            write(at, left.max(at));
+            write(&mut ahead.octets, at, &octets[at - gap..left.max(at) - gap]);
             at = right.max(at);
         }
-        write(at, until);
+        write(&mut ahead.octets, at, &octets[at - gap..]);
         for (left, right) in held {
             let kept = ahead.octets.range(left..right);
             inconsistent |= !kept.eq(&octets[left - gap..right - gap]);
         }
-        self.ready.extend(ahead.octets.drain(..front));
+        let (first, second) = ahead.octets.as_slices();
+        self.ready.extend_from_slice(&first[..front.min(first.len())]);
+        self.ready.extend_from_slice(&second[..front.saturating_sub(first.len())]);
+        ahead.octets.drain(..front);
         if ahead.ranges.is_empty() {
             self.ahead = None;
         }
@@ -178,6 +175,16 @@ impl Reassembly {
         self.ready = Vec::new();
         self.ahead = None;
     }
+}
+
+/// Writes `new` over the octets from index `at` on.
+fn write(octets: &mut VecDeque<u8>, at: usize, new: &[u8]) {
+    let (first, second) = octets.as_mut_slices();
+    let skip = at.min(first.len());
+    let (front, back) = new.split_at(new.len().min(first.len() - skip));
+    first[skip..skip + front.len()].copy_from_slice(front);
+    let skip = at - skip;
+    second[skip..skip + back.len()].copy_from_slice(back);
 }
 
 #[cfg(test)]
