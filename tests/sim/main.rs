@@ -27,6 +27,7 @@ mod world;
 mod evasion;
 mod fuzz;
 mod loss;
+mod loss_table;
 mod resets;
 mod segmentation;
 mod sessions;

@@ -56,6 +56,8 @@ pub(crate) struct Outcome {
     /// What server and client received.
     pub(crate) received: [Vec<u8>; 2],
     pub(crate) supers: u64,
+    /// Packets of each kind that were sent on each lane.
+    pub(crate) counts: [[usize; 4]; 4],
     pub(crate) trace: Trace,
 }
 
@@ -226,6 +228,7 @@ impl Scenario {
             sent: [session.client.writer.sent, session.server.writer.sent],
             received: [session.server.reader.received, session.client.reader.received],
             supers: world.guard.supers,
+            counts: [0, 1, 2, 3].map(|lane: usize| world.wires[lane].counts),
             trace: core::mem::take(&mut world.guard.trace),
         })
     }

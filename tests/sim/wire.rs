@@ -48,6 +48,8 @@ pub(crate) struct Faults {
     pub(crate) slot: u64,
     /// Drop the n-th packet of its kind, counted from zero.
     pub(crate) drop: Vec<(What, usize)>,
+    /// Hold the n-th packet of its kind back until so many others could have passed.
+    pub(crate) hold: Vec<(What, usize, u64)>,
 }
 
 impl Faults {
@@ -62,6 +64,7 @@ impl Faults {
         delay: 1_000,
         slot: 0,
         drop: Vec::new(),
+        hold: Vec::new(),
     };
 
     pub(crate) fn seeded(rng: &mut Rng) -> Self {
@@ -87,7 +90,7 @@ impl Faults {
 
     /// Whether packets may be lost here.
     pub(crate) fn loses(&self) -> bool {
-        self.loss > 0 || self.corrupt > 0 || !self.drop.is_empty()
+        self.loss > 0 || self.corrupt > 0 || !self.drop.is_empty() || !self.hold.is_empty()
     }
 }
 
@@ -98,7 +101,8 @@ pub(crate) struct Wire {
     rng: Rng,
     free_at: u64,
     last: u64,
-    counts: [usize; 4],
+    /// Packets of each kind.
+    pub(crate) counts: [usize; 4],
     pub(crate) lost: u64,
     pub(crate) corrupted: u64,
 }
@@ -140,10 +144,18 @@ impl Wire {
     /// Sends a packet at `now`: when it arrives, and as what.
     pub(crate) fn send(&mut self, now: u64, mut packet: Vec<u8>) -> Vec<(u64, Vec<u8>)> {
         let mut arrivals = Vec::new();
+        let mut behind = None;
         if let Some(what) = What::of(&packet) {
             let count = &mut self.counts[what as usize];
             *count += 1;
-            if self.faults.drop.contains(&(what, *count - 1)) {
+            let nth = *count - 1;
+            behind = self
+                .faults
+                .hold
+                .iter()
+                .find(|hold| (hold.0, hold.1) == (what, nth))
+                .map(|hold| hold.2);
+            if self.faults.drop.contains(&(what, nth)) {
                 self.lost += 1;
                 return arrivals;
             }
@@ -171,6 +183,10 @@ impl Wire {
             arrivals.push((self.free_at + self.faults.delay + late, packet.clone()));
         }
         let mut at = self.free_at + self.faults.delay;
+        if let Some(packets) = behind {
+            arrivals.push((at + packets * self.faults.slot.max(1) + 1, packet));
+            return arrivals;
+        }
         if self.happens(self.faults.late) {
             at += self.rng.u64(0..=self.faults.lateness);
         } else {
