@@ -14,7 +14,7 @@ use crate::counters::Counters;
 use crate::device::{Features, OpenLeg, Persistence, give_memory_back, open_leg};
 use crate::engine::EngineConfig;
 use crate::limits::WORKERS_MAX;
-use crate::policy::{Personality, Policy};
+use crate::policy::{Bounds, Midstream, Personality, Policy};
 use crate::pool::{Lane, Pool};
 
 /// What `mailguard run` is told.
@@ -138,6 +138,8 @@ pub fn run(args: Args) -> Result<(), String> {
         seed: RandomState::new().build_hasher().finish(),
         offload: features == Features::Offload,
         fail_open: args.fail_open,
+        midstream: if args.fail_open { Midstream::Pass } else { Midstream::Drop },
+        bounds: Bounds::default(),
     };
     let pool =
         Pool::start(lanes, &config).map_err(|why| format!("cannot start a worker: {why}"))?;

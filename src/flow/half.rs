@@ -304,10 +304,17 @@ impl Half {
         self.told_ack >= self.reassembly.end()
     }
 
+    /// Octets of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        let told = self.vouched.capacity() * size_of::<Span>();
+        self.reassembly.memory() + self.map.memory() + self.store.memory() + told
+    }
+
     /// Gives all memory back.
     pub(super) fn free(&mut self) {
         self.reassembly.free();
         self.store.free();
+        self.vouched = Vec::new();
         self.alarm = None;
     }
 }

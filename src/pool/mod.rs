@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::counters::Event;
-    use crate::policy::{Personality, Policy};
+    use crate::policy::{Bounds, Midstream, Personality, Policy};
 
     /// The far ends of one lane: what is sent here is read by the worker.
     struct Wires {
@@ -191,6 +191,8 @@ mod tests {
             seed: 7,
             offload: false,
             fail_open: false,
+            midstream: Midstream::Drop,
+            bounds: Bounds::default(),
         }
     }
 
