@@ -337,3 +337,17 @@ fn edits_that_nobody_acknowledges_are_bounded() {
     }
     assert_eq!(to_server, 1 + (seq - 1) * 2, "three octets became six");
 }
+
+#[test]
+fn behind_a_window_of_zero_little_waits() {
+    let mut guard = Guard::new(small());
+    guard.window = 0;
+    guard.open(1);
+    for index in 0..100 {
+        guard.client(1, 1 + index * 1000, 8, ACK, &[b'a'; 1000]);
+        assert!(guard.held() < 4096, "{}", guard.held());
+    }
+    assert!(guard.counted(DropReason::OutOfWindow) >= 98);
+    guard.window = u16::MAX;
+    guard.mail_passes(2);
+}

@@ -160,7 +160,7 @@ impl Worker {
     fn tell_limits(&mut self, now: Instant) -> Option<Instant> {
         let counters = self.counters();
         for (name, times, meaning) in self.limits.look(now, &counters) {
-            log::warn!("worker {}: {name}, {times} times: {meaning}", self.belts.own);
+            log::warn!("worker {}: {name}, {times} times: {}", self.belts.own, meaning.trim());
         }
         self.limits.next_look(&counters)
     }
