@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use super::rescue::faults;
 use super::table::octets_a_flow;
 use super::*;
 use crate::limits::{
@@ -246,6 +247,38 @@ fn holes_fill_the_shared_memory_and_no_more() {
     // What fills a hole needs nothing new, and passes whoever sends it.
     let left = guard.client(1, 1, 8, ACK, &[b'x'; 100]);
     assert!(!left[0].2.is_empty());
+}
+
+#[test]
+fn what_was_behind_holes_does_not_burst_the_memory_when_they_are_filled() {
+    let mut guard = Guard::new(small());
+    let hogs = 1..80;
+    for hog in hogs.clone() {
+        guard.open(hog);
+        for index in 0..40 {
+            guard.client(hog, 2 + index * 1400, 8, ACK, &[b'\n'; 1400]);
+        }
+    }
+    assert!(guard.counted(DropReason::MemoryFull) > 0);
+    // Each of those octets is a command of its own, an edit that makes six octets of one.
+    for hog in hogs {
+        guard.client(hog, 1, 8, ACK, b"\n");
+        assert!(guard.held() < (4 << 20) + (1 << 19), "hog {hog}: {}", guard.held());
+    }
+    assert!(guard.held() > 4 << 20, "there was more to come");
+}
+
+#[test]
+fn a_fault_in_one_flow_leaves_the_others_alone() {
+    let mut guard = Guard::new(small());
+    guard.open(1);
+    guard.open(2);
+    faults::want(1);
+    assert_eq!(guard.client(1, 1, 8, ACK, b"HELO a\r\n")[0].1, RST | ACK);
+    assert_eq!(guard.client(2, 1, 8, ACK, b"HELO a\r\n")[0].2, b"HELO a\r\n");
+    guard.mail_passes(3);
+    let counters = guard.engine.counters();
+    assert_eq!((counters.events(Event::FlowPanic), counters.flows), (1, 3));
 }
 
 #[test]

@@ -18,12 +18,13 @@ pub struct Room {
 impl Room {
     /// Whether the flow may take `octets` more. The last part of the budget is for octets in order
     /// of flows within their allowance, so that those who take all that they can get leave room
-    /// for the others.
+    /// for the others, and for what fills a hole: it needs no room of its own, but the edits of
+    /// what waited behind it do.
     pub fn has(self, octets: usize, in_order: bool) -> bool {
         let total = self.total.saturating_add(octets);
         let shared = self.budget - self.budget / MEMORY_RESERVE_PART;
         let is_modest = in_order && self.held.saturating_add(octets) <= FLOW_ALLOWANCE_OCTETS;
-        octets == 0 || total <= shared || (is_modest && total <= self.budget)
+        total <= shared || (total <= self.budget && (octets == 0 || is_modest))
     }
 }
 
@@ -43,7 +44,8 @@ mod tests {
     fn the_last_quarter_is_for_flows_within_their_allowance() {
         let budget = 4 << 20;
         let room = |held, total| Room { held, total, budget };
-        assert!(room(3 << 20, 3 << 20).has(0, false), "what needs nothing always passes");
+        assert!(room(3 << 20, budget).has(0, false), "it fills a hole");
+        assert!(!room(3 << 20, budget + 1).has(0, false));
         assert!(room(0, 0).has(3 << 20, false), "nobody else is there");
         assert!(!room(2 << 20, 2 << 20).has((1 << 20) + 1, true));
         assert!(room(0, 3 << 20).has(FLOW_ALLOWANCE_OCTETS, true));
