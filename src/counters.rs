@@ -61,6 +61,12 @@ counted! {
         AfterFin => "tcp-data-after-fin",
         /// Too many octets or pieces wait out of order (Cisco tcp-buffer-full).
         BufferFull => "tcp-buffer-full",
+        /// All flows together hold as much as they may, and this one more than its allowance.
+        MemoryFull => "memory-full",
+        /// The client has as many connections as it may (Cisco per-client-max).
+        PerClientMax => "per-client-max",
+        /// The client has as many half-open connections as it may (Cisco per-client-embryonic-max).
+        PerClientEmbryonicMax => "per-client-embryonic-max",
         /// The flow was ended by the inspector (Cisco inspect-fail).
         FlowEnded => "flow-ended-by-inspection",
         /// The belt to the worker that owns the flow is full.
@@ -81,6 +87,10 @@ counted! {
         FlowEnded => "flows-ended",
         /// A connection was forgotten because nothing happened for too long.
         FlowTimedOut => "flows-timed-out",
+        /// The oldest half-open connection was forgotten for a new one.
+        EmbryonicForgotten => "embryonic-forgotten",
+        /// The guard failed on a flow, and reset both ends: a bug, to be reported.
+        FlowPanic => "flow-panics",
         /// A greeting was masked.
         GreetingMasked => "greetings-masked",
         /// A command was refused.
@@ -114,6 +124,29 @@ counted! {
     }
 }
 
+impl DropReason {
+    /// Whether it says that a limit was reached.
+    pub const fn is_limit(self) -> bool {
+        matches!(
+            self,
+            Self::TableFull
+                | Self::BufferFull
+                | Self::MemoryFull
+                | Self::PerClientMax
+                | Self::PerClientEmbryonicMax
+                | Self::BeltFull
+                | Self::LegFull
+        )
+    }
+}
+
+impl Event {
+    /// Whether it says that a limit was reached, or that something is wrong with the guard.
+    pub const fn is_limit(self) -> bool {
+        matches!(self, Self::EmbryonicForgotten | Self::FlowPanic)
+    }
+}
+
 /// The counters of one engine, or the sum of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counters {
@@ -125,6 +158,10 @@ pub struct Counters {
     pub octets_in: u64,
     /// Flows in the table now.
     pub flows: u64,
+    /// Those of them that are half-open.
+    pub half_open: u64,
+    /// Octets that they hold.
+    pub octets_held: u64,
     drops: [u64; DropReason::ALL.len()],
     events: [u64; Event::ALL.len()],
 }
@@ -136,6 +173,8 @@ impl Default for Counters {
             packets_out: 0,
             octets_in: 0,
             flows: 0,
+            half_open: 0,
+            octets_held: 0,
             drops: [0; DropReason::ALL.len()],
             events: [0; Event::ALL.len()],
         }
@@ -174,6 +213,8 @@ impl Counters {
         self.packets_out += other.packets_out;
         self.octets_in += other.octets_in;
         self.flows += other.flows;
+        self.half_open += other.half_open;
+        self.octets_held += other.octets_held;
         for (mine, theirs) in self.drops.iter_mut().zip(&other.drops) {
             *mine += theirs;
         }
@@ -190,6 +231,8 @@ impl fmt::Display for Counters {
             ("packets-out", self.packets_out),
             ("octets-in", self.octets_in),
             ("flows-now", self.flows),
+            ("half-open-now", self.half_open),
+            ("octets-held-now", self.octets_held),
         ];
         writeln!(f, "Totals:")?;
         for (label, value) in totals {

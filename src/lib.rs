@@ -9,6 +9,7 @@ pub mod direction;
 pub mod engine;
 pub mod flow;
 pub mod inspect;
+pub mod jail;
 pub mod limits;
 pub mod load;
 pub mod policy;

@@ -2,8 +2,36 @@
 
 use core::time::Duration;
 
-/// Flows in one engine's table. A flow without buffered octets takes about 1 KB.
+/// Flows in the tables of all engines. A flow without buffered octets takes about 1.5 KB, its places
+/// in the table included, so that the whole process stays below `FLOWS_MAX` times that, and
+/// [`MEMORY_OCTETS`], and what one packet can add to one flow before it is counted.
 pub const FLOWS_MAX: usize = 1 << 20;
+
+/// Octets that all flows may hold at a time, their waiting octets, stores and edits: what comes beyond
+/// is dropped, and its sender repeats it.
+pub const MEMORY_OCTETS: usize = 1 << 30;
+
+/// What one flow may hold of octets in order, whatever others do, as long as the last quarter of the
+/// memory lasts, which is kept for that: two super-segments. So 2,000 ordinary sessions go on at a
+/// time beside any number of flows that hold all that they can get, and what came early comes again.
+pub const FLOW_ALLOWANCE_OCTETS: usize = 128 << 10;
+
+/// The part of the memory that is kept for flows within their allowance: one in so many.
+pub const MEMORY_RESERVE_PART: usize = 4;
+
+/// The least memory that may be asked for: below it a single flow could not use its limits.
+pub const MEMORY_MIB_MIN: u32 = 64;
+
+/// Half-open connections. Our choice, Cisco has no limit by default: 100 MB at most, and a flood of
+/// 100,000 SYNs a second leaves a client 0.65 s for its handshake before it is forgotten.
+pub const EMBRYONIC_MAX: usize = 1 << 16;
+
+/// Connections of one client: no limit, as Cisco has it (`per-client-max 0`).
+pub const PER_CLIENT_MAX: usize = 0;
+
+/// Half-open connections of one client. Our choice, Cisco has no limit by default: more than any mail
+/// host opens in one round trip.
+pub const PER_CLIENT_EMBRYONIC_MAX: usize = 4096;
 
 /// Flows that are looked at in one go when time has passed, so that expiry never stalls packets.
 pub const LOOKS_MAX: usize = 256;
@@ -107,8 +135,21 @@ pub const KEPT_CAPACITY_FLOWS: usize = 1024;
 /// When three quarters of as many flows have gone, their memory is given back to the kernel.
 pub const CROWD_FLOWS_MIN: u64 = 2048;
 
-/// A store that has emptied gives its memory back above this size.
-pub const KEPT_CAPACITY_OCTETS: usize = 16 << 10;
+/// An idle flow keeps room for so many edits and outstanding commands at most.
+pub const KEPT_CAPACITY_EDITS: usize = 16;
+
+/// The shortest time-out that may be asked for.
+pub const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// The longest (Cisco `timeout conn 1193:00:00`).
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(1193 * 3600);
+
+/// A limit that is reached again and again is logged no more often than this.
+pub const LIMIT_LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// Workers that were told to stop have this long; a round of a busy one takes milliseconds.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(HELD_REPLY_OCTETS_MAX < MSS_DEFAULT_IPV4 as usize);
+const _: () = assert!(FLOW_ALLOWANCE_OCTETS >= 2 * PACKET_OCTETS_MAX);
 const _: () = assert!(STORE_OCTETS_MAX > 2 * WAITING_OCTETS_MAX + PACKET_OCTETS_MAX);

@@ -12,12 +12,12 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("inspection", &["inspect"]),
     ("conversation", &["flow"]),
     ("engine", &["engine"]),
-    ("shell", &["device", "pool", "run", "sink", "load", "main"]),
+    ("shell", &["device", "jail", "pool", "run", "sink", "load", "main"]),
 ];
 
 /// Shell modules that build on each other: the one may import the others.
 const WITHIN_SHELL: &[(&str, &[&str])] =
-    &[("pool", &["device"]), ("run", &["device", "pool"]), ("sink", &["load"])];
+    &[("pool", &["device"]), ("run", &["device", "jail", "pool"]), ("sink", &["load"])];
 
 /// What the core must not name: it has no clock, socket, thread or randomness.
 const BANNED_BELOW_THE_SHELL: &[&str] = &[
@@ -108,6 +108,14 @@ fn the_core_has_no_clock_socket_thread_or_randomness() {
             assert!(!text.contains(banned), "{file}: names {banned}");
         }
     }
+}
+
+#[test]
+fn a_panic_unwinds_in_every_profile() {
+    // The engine catches a panic in one flow, so that the others go on.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("[profile.release]") && !manifest.contains("panic ="));
 }
 
 #[test]

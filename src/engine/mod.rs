@@ -6,22 +6,28 @@
 //! Must not know: devices, threads, clocks.
 
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod hostile;
+mod rescue;
 mod table;
+#[cfg(test)]
+mod timeouts;
 #[cfg(test)]
 mod traces;
 
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::Leg;
-use crate::flow::{Context, Flow};
-use crate::limits::{FLOWS_MAX, LOOKS_MAX};
-use crate::policy::Policy;
+use crate::flow::{Context, Flow, Room};
+use crate::limits::LOOKS_MAX;
+use crate::policy::{Bounds, Midstream, Policy};
 use crate::time::Instant;
 use crate::wire::mint::Minted;
 use crate::wire::offload::Offload;
 use crate::wire::packet::{Headers, flags, seal};
 
 pub use crate::wire::outbox::{Departure, Outbox};
+use rescue::guarded;
 use table::{FlowKey, FlowTable};
 
 /// How an engine is set up.
@@ -33,8 +39,13 @@ pub struct EngineConfig {
     pub seed: u64,
     /// Whether the device takes super-segments and partial checksums.
     pub offload: bool,
-    /// Whether what cannot be inspected is relayed (true) or dropped (false).
+    /// Whether connections for which there is no place are relayed uninspected (true; needs
+    /// [`Midstream::Pass`], for nothing is remembered of them) or refused (false).
     pub fail_open: bool,
+    /// What becomes of connections that were open before.
+    pub midstream: Midstream,
+    /// What all flows of the engine may take.
+    pub bounds: Bounds,
 }
 
 /// What the control side may ask of an engine.
@@ -75,8 +86,14 @@ impl Engine {
         if let Err(reason) = self.judge(now, leg, packet, offload, outbox) {
             self.counters.dropped(reason);
         }
-        self.counters.packets_out += (outbox.len() - left_before) as u64;
+        self.count(outbox.len() - left_before);
+    }
+
+    fn count(&mut self, left: usize) {
+        self.counters.packets_out += left as u64;
         self.counters.flows = self.flows.len() as u64;
+        self.counters.half_open = self.flows.half_open() as u64;
+        self.counters.octets_held = self.flows.memory() as u64;
     }
 
     fn judge(
@@ -106,9 +123,9 @@ impl Engine {
         }
         check_flags(&headers)?;
         if opens {
-            self.open(now, leg, key, &headers)?;
+            self.open(now, leg, key, &headers, outbox)?;
         }
-        let Some(flow) = self.flows.get_mut(&key) else {
+        let Some((flow, room)) = self.flows.with_room(&key, self.config.bounds.memory) else {
             return Err(DropReason::TableFull);
         };
         let packet = packet.get_mut(..headers.end).ok_or(DropReason::Malformed)?;
@@ -117,11 +134,14 @@ impl Engine {
             outbox,
             counters: &mut self.counters,
             offload: self.config.offload,
+            room,
             gso_size: offload.gso_size,
         };
-        flow.handle(leg, &headers, packet, &mut context)?;
+        let handled = guarded(flow, &mut context, Some(&headers), |flow, context| {
+            flow.handle(leg, &headers, packet, context)
+        });
         self.flows.touch(&key);
-        Ok(())
+        handled.unwrap_or(Err(DropReason::FlowEnded))
     }
 
     /// Whether a flow begins with this packet: a SYN for an inspected port where there is no
@@ -133,7 +153,17 @@ impl Engine {
             && policy.personality.inspect
             && policy.ports.contains(&headers.destination.port())
             && self.flows.get_mut(key).is_none_or(|flow| flow.is_over())
-            && !(self.config.fail_open && self.flows.len() >= FLOWS_MAX)
+            && !(self.config.fail_open && self.relays_strangers() && self.is_full())
+    }
+
+    /// Whether packets of unknown connections pass.
+    fn relays_strangers(&self) -> bool {
+        !self.config.policy.personality.inspect || self.config.midstream == Midstream::Pass
+    }
+
+    /// Whether there is no place for another flow, and none that can be made.
+    fn is_full(&self) -> bool {
+        self.flows.len() >= self.config.bounds.flows_max && self.flows.half_open() == 0
     }
 
     /// Begins a flow.
@@ -143,21 +173,57 @@ impl Engine {
         leg: Leg,
         key: FlowKey,
         syn: &Headers,
+        outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
+        let bounds = self.config.bounds;
+        let reaches = |count: usize, max: usize| max > 0 && count >= max;
+        let of_client = self.flows.of_client(syn.source.ip());
+        if reaches(of_client.all, bounds.per_client_max) {
+            return Err(DropReason::PerClientMax);
+        }
+        if reaches(of_client.half_open, bounds.per_client_embryonic_max) {
+            return Err(DropReason::PerClientEmbryonicMax);
+        }
+        // The place of a flow that is over is taken by the new one.
         let is_new = self.flows.get_mut(&key).is_none();
-        if is_new && self.flows.len() >= FLOWS_MAX {
+        if is_new && self.is_full() {
             return Err(DropReason::TableFull);
+        }
+        if is_new
+            && (self.flows.len() >= bounds.flows_max
+                || reaches(self.flows.half_open(), bounds.embryonic_max))
+        {
+            self.forget_half_open(now, outbox);
         }
         self.counters.happened(Event::FlowBuilt);
         log::trace!("built: {} to {}", syn.source, syn.destination);
-        if self.flows.insert(key, Flow::new(syn, leg, self.config.policy.personality, now)) {
+        let personality = self.config.policy.personality;
+        if self.flows.insert(key, Flow::new(syn, leg, personality, bounds.timeouts, now)) {
             self.counters.happened(Event::FlowEnded);
         }
         Ok(())
     }
 
+    /// Makes a place: the half-open connection that has waited for the longest time gives way. If
+    /// the server has answered it, both ends are told; else the client's next SYN begins anew.
+    fn forget_half_open(&mut self, now: Instant, outbox: &mut Outbox) {
+        let oldest = self.flows.oldest_half_open();
+        let Some(mut flow) = oldest.and_then(|key| self.flows.remove(&key)) else {
+            return;
+        };
+        let is_to_be_told = flow.is_answered() || (self.relays_strangers() && !flow.is_over());
+        self.counters.happened(Event::EmbryonicForgotten);
+        self.counters.happened(Event::FlowEnded);
+        if is_to_be_told {
+            let (counters, offload) = (&mut self.counters, self.config.offload);
+            let room = Room::default();
+            let mut context = Context { now, outbox, counters, offload, room, gso_size: None };
+            guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
+        }
+    }
+
     /// A packet that belongs to no flow: relayed untouched without inspection, or when the
-    /// operator would rather have mail than inspection.
+    /// operator would rather keep connections than inspect them.
     fn judge_stranger(
         &mut self,
         leg: Leg,
@@ -166,7 +232,7 @@ impl Engine {
         offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        if !self.config.policy.personality.inspect || self.config.fail_open {
+        if self.relays_strangers() {
             let (tcp_start, payload_start) = (headers.tcp_start, headers.payload_start);
             let vnet = offload.emit(headers.is_ipv6(), tcp_start as u16, payload_start as u16);
             outbox.leave_in_place(!leg, offload, vnet, packet.len());
@@ -216,24 +282,28 @@ impl Engine {
     /// forgotten; what got lost behind the guard is repeated.
     pub fn handle_deadline(&mut self, now: Instant, outbox: &mut Outbox) {
         let left_before = outbox.len();
-        let (counters, config) = (&mut self.counters, &self.config);
+        let relays_strangers = self.relays_strangers();
+        let (counters, offload) = (&mut self.counters, self.config.offload);
         self.flows.look(now, LOOKS_MAX, |flow| {
-            let offload = config.offload;
-            let mut context = Context { now, outbox, counters, offload, gso_size: None };
-            if flow.deadline() > now {
-                flow.ring(&mut context);
-                return;
+            let room = Room::default();
+            let mut context = Context { now, outbox, counters, offload, room, gso_size: None };
+            guarded(flow, &mut context, None, |flow, context| {
+                if flow.deadline() > now {
+                    flow.ring(context);
+                } else if !flow.is_over() {
+                    context.counters.happened(Event::FlowTimedOut);
+                    flow.time_out(context);
+                } else if relays_strangers && !flow.is_closed() {
+                    // Its next segment would be a stranger's, and be relayed uninspected.
+                    flow.forget(context);
+                }
+            });
+            if flow.deadline() <= now {
+                log::trace!("forgotten: {}", flow.client());
+                counters.happened(Event::FlowEnded);
             }
-            log::trace!("forgotten: {}", flow.client());
-            if config.fail_open && !flow.is_closed() {
-                // Its next segment would be a stranger's, and be relayed uninspected.
-                flow.forget(&mut context);
-            }
-            let is_over = flow.is_over();
-            counters.happened(if is_over { Event::FlowEnded } else { Event::FlowTimedOut });
         });
-        counters.flows = self.flows.len() as u64;
-        counters.packets_out += (outbox.len() - left_before) as u64;
+        self.count(outbox.len() - left_before);
     }
 
     /// When [`Engine::handle_deadline`] wants to be called, if ever.
@@ -254,15 +324,16 @@ impl Engine {
                             outbox,
                             counters: &mut self.counters,
                             offload: self.config.offload,
+                            room: Room::default(),
                             gso_size: None,
                         };
-                        flow.clear(&mut context);
+                        guarded(flow, &mut context, None, |flow, context| flow.clear(context));
                         self.flows.touch(&key);
                     }
                 }
             }
         }
-        self.counters.packets_out += (outbox.len() - left_before) as u64;
+        self.count(outbox.len() - left_before);
     }
 
     /// The counters as they stand.

@@ -46,7 +46,14 @@ pub(super) struct Trace {
 impl Trace {
     pub(super) fn new(personality: &'static Personality) -> Self {
         let policy = Policy { personality, ports: vec![25] };
-        let config = EngineConfig { policy, seed: 1, offload: false, fail_open: false };
+        let config = EngineConfig {
+            policy,
+            seed: 1,
+            offload: false,
+            fail_open: false,
+            midstream: Midstream::Drop,
+            bounds: Bounds::default(),
+        };
         let now = Instant::ZERO;
         Self {
             engine: Engine::new(config),
@@ -64,7 +71,7 @@ impl Trace {
         trace
     }
 
-    fn handshake(&mut self) {
+    pub(super) fn handshake(&mut self) {
         assert_eq!(self.client(0, 0, SYN, ""), ["inside 0 4294962296 S \"\""]);
         assert_eq!(self.server(0, 1, SYN | ACK, ""), ["outside 0 1 S. \"\""]);
         assert_eq!(self.client(1, 1, ACK, ""), ["inside 1 1 . \"\""]);

@@ -220,6 +220,15 @@ impl Half {
         Span { start, end: self.store.nxt().min(self.edge).max(start) }
     }
 
+    /// Octets of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.reassembly.memory()
+            + self.map.memory()
+            + self.store.memory()
+            + self.stand_in.memory()
+            + self.repairs.memory()
+    }
+
     /// Gives all memory back.
     pub(super) fn free(&mut self) {
         self.reassembly.free();

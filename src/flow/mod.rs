@@ -7,6 +7,7 @@
 mod end;
 mod half;
 mod handshake;
+mod memory;
 mod recovery;
 mod repair;
 mod send;
@@ -20,7 +21,7 @@ use crate::counters::{Counters, DropReason, Event};
 use crate::direction::{ByDirection, Direction, Leg};
 use crate::inspect::{ClientJudge, Notice, ServerJudge};
 use crate::limits;
-use crate::policy::Personality;
+use crate::policy::{Personality, Timeouts};
 use crate::smtp::Session;
 use crate::time::Instant;
 use crate::wire::outbox::Outbox;
@@ -29,6 +30,7 @@ use crate::wire::packet::{Headers, flags};
 use end::End;
 use half::Half;
 use handshake::Reborn;
+pub use memory::Room;
 
 /// What a call into a flow works with: the time, and where results go.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
     /// Whether the device takes super-segments and partial checksums.
     pub offload: bool,
+    /// What the flow may take of the memory that all share.
+    pub room: Room,
     /// Payload octets of each segment that the packet in hand stands for, if it is a super-segment.
     pub gso_size: Option<u16>,
 }
@@ -68,6 +72,7 @@ pub struct Flow {
     server: SocketAddr,
     client_leg: Leg,
     personality: &'static Personality,
+    timeouts: Timeouts,
     stage: Stage,
     /// The end that sends in a direction.
     ends: ByDirection<End>,
@@ -85,19 +90,26 @@ pub struct Flow {
 impl Flow {
     /// A connection that `syn`, a SYN without ACK, opens from `leg`. The SYN itself is still to be
     /// handed to [`Flow::handle`].
-    pub fn new(syn: &Headers, leg: Leg, personality: &'static Personality, now: Instant) -> Self {
+    pub fn new(
+        syn: &Headers,
+        leg: Leg,
+        personality: &'static Personality,
+        timeouts: Timeouts,
+        now: Instant,
+    ) -> Self {
         Self {
             client: syn.source,
             server: syn.destination,
             client_leg: leg,
             personality,
+            timeouts,
             stage: Stage::SynSent,
             ends: ByDirection::default(),
             halves: ByDirection::default(),
             session: Session::default(),
             client_judge: ClientJudge::default(),
             server_judge: ServerJudge::default(),
-            deadline: now + limits::EMBRYONIC_TIMEOUT,
+            deadline: now + timeouts.embryonic,
             reborn: None,
         }
     }
@@ -118,6 +130,16 @@ impl Flow {
         matches!(self.stage, Stage::Reset(_) | Stage::Ended) || self.is_closed()
     }
 
+    /// Whether the handshake has ended.
+    pub fn is_established(&self) -> bool {
+        self.stage == Stage::Established
+    }
+
+    /// Whether the server has answered, and the client not yet.
+    pub fn is_answered(&self) -> bool {
+        self.stage == Stage::SynReceived
+    }
+
     /// Whether both ends have closed and know of each other.
     pub fn is_closed(&self) -> bool {
         self.halves.to_server.fin_acked && self.halves.to_client.fin_acked
@@ -133,6 +155,15 @@ impl Flow {
         match direction {
             Direction::ToServer => (self.client, self.server),
             Direction::ToClient => (self.server, self.client),
+        }
+    }
+
+    /// Which way a packet of this connection travels.
+    fn direction(&self, headers: &Headers) -> Direction {
+        if headers.source == self.client && headers.destination == self.server {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
         }
     }
 
@@ -172,11 +203,7 @@ impl Flow {
         packet: &mut [u8],
         context: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let direction = if headers.source == self.client && headers.destination == self.server {
-            Direction::ToServer
-        } else {
-            Direction::ToClient
-        };
+        let direction = self.direction(headers);
         if leg == self.leg(direction) {
             return Err(DropReason::WrongLeg);
         }
@@ -208,9 +235,36 @@ impl Flow {
 
     /// Ends the connection on the operator's word.
     pub fn clear(&mut self, context: &mut Context<'_>) {
+        self.end(context);
+    }
+
+    /// Nothing has happened for too long: both ends are told, and once more if they still ask.
+    pub fn time_out(&mut self, context: &mut Context<'_>) {
+        self.end(context);
+    }
+
+    fn end(&mut self, context: &mut Context<'_>) {
         if !self.is_over() {
-            self.end_by_inspection(context);
+            self.forget(context);
+            self.stage = Stage::Ended;
+            self.halves.to_server.free();
+            self.halves.to_client.free();
             self.deadline = context.now + self.lifetime();
+        }
+    }
+
+    /// The guard has failed on this connection: of what is known only the two ends can be relied on.
+    /// Nothing passes any more, and who still speaks is reset at the number that it says it expects.
+    pub fn give_up(&mut self, last: Option<&Headers>, context: &mut Context<'_>) {
+        self.stage = Stage::Ended;
+        self.halves = ByDirection::default();
+        self.session = Session::default();
+        self.client_judge = ClientJudge::default();
+        self.server_judge = ServerJudge::default();
+        self.reborn = None;
+        self.deadline = context.now + self.lifetime();
+        if let Some(last) = last {
+            self.answer_with_reset(self.direction(last), last, context);
         }
     }
 
@@ -226,9 +280,9 @@ impl Flow {
         let is_half_closed = self.halves.to_server.fin_sent || self.halves.to_client.fin_sent;
         match self.stage {
             _ if self.is_over() => limits::CLOSED_TIMEOUT,
-            Stage::SynSent | Stage::SynReceived => limits::EMBRYONIC_TIMEOUT,
-            _ if is_half_closed => limits::HALF_CLOSED_TIMEOUT,
-            Stage::Established | Stage::Reset(_) | Stage::Ended => limits::IDLE_TIMEOUT,
+            Stage::SynSent | Stage::SynReceived => self.timeouts.embryonic,
+            _ if is_half_closed => self.timeouts.half_closed,
+            Stage::Established | Stage::Reset(_) | Stage::Ended => self.timeouts.conn,
         }
     }
 }

@@ -215,6 +215,12 @@ impl Repairs {
         Ring::Repeat([first, if is_missing { last } else { Span::default() }])
     }
 
+    /// Octets of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.reported.capacity() * size_of::<Span>()
+            + self.on_their_way.capacity() * size_of::<Repair>()
+    }
+
     /// Gives all memory back.
     pub(super) fn free(&mut self) {
         *self = Self { round_trip: self.round_trip, ..Self::default() };

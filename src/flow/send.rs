@@ -2,7 +2,7 @@
 
 use super::half::Heard;
 use super::walk::Load;
-use super::{Context, Flow};
+use super::{Context, Flow, Stage};
 use crate::counters::Event;
 use crate::direction::Direction;
 use crate::limits::PACKET_OCTETS_MAX;
@@ -268,10 +268,14 @@ impl Flow {
         let half = &self.halves[direction];
         let at = half.store.sent();
         let nothing = Span { start: at, end: at };
-        let (oldest, next) = (half.space.seq_of(half.store.una()), half.next_seq());
-        self.mint(direction, next, flags::RST | flags::ACK, &[], nothing, context);
+        let una = half.store.una() + usize::from(half.fin_acked);
+        let (oldest, next) = (half.space.seq_of(una), half.next_seq());
+        // A server that has not answered yet has said nothing that could be acknowledged.
+        let is_unanswered = self.stage == Stage::SynSent && direction == Direction::ToServer;
+        let flags = if is_unanswered { flags::RST } else { flags::RST | flags::ACK };
+        self.mint(direction, next, flags, &[], nothing, context);
         if oldest != next {
-            self.mint(direction, oldest, flags::RST | flags::ACK, &[], nothing, context);
+            self.mint(direction, oldest, flags, &[], nothing, context);
         }
     }
 

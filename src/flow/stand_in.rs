@@ -12,6 +12,7 @@
 //!
 //! Read first: RFC 2018, RFC 5681 section 4.2, RFC 7323 section 4.3, RFC 8985.
 
+use crate::limits::REPORTED_SPANS_MAX;
 use crate::stream::{Offset, Span};
 
 /// What the guard has told one sender on its own account. All offsets are original.
@@ -63,6 +64,9 @@ impl StandIn {
             return;
         }
         self.holes = subtract(&self.holes, span);
+        // One octet in the middle of a hole makes two of it. Those that are too many count as
+        // filled: the store has them.
+        self.holes.truncate(REPORTED_SPANS_MAX);
     }
 
     /// The receiver has acknowledged everything before `ack`.
@@ -120,6 +124,11 @@ impl StandIn {
     pub(super) fn echo(&self, echo: u32) -> u32 {
         let recent = self.ts_recent.unwrap_or(echo);
         if recent.wrapping_sub(echo).cast_signed() > 0 { recent } else { echo }
+    }
+
+    /// Octets of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.holes.capacity() * size_of::<Span>()
     }
 
     /// Gives all memory back.

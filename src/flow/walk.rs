@@ -136,6 +136,11 @@ impl Flow {
         if payload.is_empty() {
             return Ok(Took::Nothing);
         }
+        let in_order = start <= half.reassembly.end();
+        if !context.room.has(half.reassembly.needs(start, payload.len()), in_order) {
+            context.counters.dropped(DropReason::MemoryFull);
+            return Ok(Took::Refused);
+        }
         match half.reassembly.arrive(start, payload) {
             Err(_) => {
                 context.counters.dropped(DropReason::BufferFull);

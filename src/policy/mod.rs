@@ -1,7 +1,9 @@
 //! What the operator wants: which ports are inspected and how the guard behaves.
 
+mod bounds;
 mod personality;
 
+pub use bounds::{Bounds, Midstream, Timeouts};
 pub use personality::{Greeting, Personality};
 
 /// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.

@@ -7,13 +7,14 @@
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 mod belt;
+mod watch;
 mod worker;
 
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -44,13 +45,12 @@ type Owner = fn(&[u8], usize, u64) -> usize;
 struct Hand {
     orders: Sender<Order>,
     bell: Arc<Bell>,
-    thread: JoinHandle<Counters>,
 }
 
 impl Hand {
-    /// Gives an order. A worker that has ended gets none.
+    /// Gives an order. A worker that has ended, or that hangs, gets none.
     fn order(&self, order: Order) {
-        if self.orders.send(order).is_ok() {
+        if self.orders.send_timeout(order, PATIENCE).is_ok() {
             self.bell.ring();
         }
     }
@@ -62,6 +62,8 @@ pub struct Pool {
     hands: Vec<Hand>,
     failures: Receiver<String>,
     crowds: Receiver<()>,
+    /// Where workers that have ended leave their counters.
+    ended: Receiver<Counters>,
 }
 
 impl Pool {
@@ -78,6 +80,7 @@ impl Pool {
         let origin = Clock::now();
         let (report, failures) = unbounded();
         let (gone, crowds) = bounded(1);
+        let (end, ended) = bounded(lanes.len());
         let mut hands = Vec::with_capacity(lanes.len());
         for (belts, lane) in Belts::between(lanes.len())?.into_iter().zip(lanes) {
             let (orders, incoming) = bounded(ORDERS_MAX);
@@ -85,8 +88,8 @@ impl Pool {
             let name = format!("worker-{}", belts.own);
             let mut worker = Worker::new(lane, belts, incoming, config, owner, origin);
             worker.tells_of_crowds(gone.clone());
-            let (report, tag) = (report.clone(), name.clone());
-            let thread = thread::Builder::new().name(name).spawn(move || {
+            let (report, end, tag) = (report.clone(), end.clone(), name.clone());
+            thread::Builder::new().name(name).spawn(move || {
                 let failure = match catch_unwind(AssertUnwindSafe(|| worker.run())) {
                     Ok(end) => end.err(),
                     Err(panic) => Some(format!("{tag} panicked: {}", panic_text(panic.as_ref()))),
@@ -95,11 +98,11 @@ impl Pool {
                 if let Some(why) = failure {
                     let _ = report.send(why);
                 }
-                worker.counters()
+                let _ = end.send(worker.counters());
             })?;
-            hands.push(Hand { orders, bell, thread });
+            hands.push(Hand { orders, bell });
         }
-        Ok(Self { hands, failures, crowds })
+        Ok(Self { hands, failures, crowds, ended })
     }
 
     /// Where a worker says that a crowd of flows has gone, and left much memory free.
@@ -131,12 +134,22 @@ impl Pool {
         sum(answers.flatten())
     }
 
-    /// Stops the workers and returns their counters, summed.
-    pub fn stop(self) -> Counters {
+    /// Stops the workers and returns the counters, summed, of those that have ended within
+    /// `patience`. The error says that others have not: end the process.
+    pub fn stop(self, patience: Duration) -> (Counters, Result<(), String>) {
+        let deadline = Clock::now() + patience;
         for hand in &self.hands {
             hand.order(Order::Stop);
         }
-        sum(self.hands.into_iter().flat_map(|hand| hand.thread.join()))
+        let told = self.hands.iter().map_while(|_| self.ended.recv_deadline(deadline).ok());
+        let told: Vec<_> = told.collect();
+        let late = self.hands.len() - told.len();
+        let all = if late == 0 {
+            Ok(())
+        } else {
+            Err(format!("{late} of {} workers did not stop", self.hands.len()))
+        };
+        (sum(told.into_iter()), all)
     }
 }
 
@@ -156,12 +169,16 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixDatagram;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use etherparse::PacketBuilder;
 
     use super::*;
     use crate::counters::Event;
-    use crate::policy::{Personality, Policy};
+    use crate::policy::{Bounds, Midstream, Personality, Policy};
+
+    /// Long enough for anything that happens at all.
+    const LONG: Duration = Duration::from_secs(20);
 
     /// The far ends of one lane: what is sent here is read by the worker.
     struct Wires {
@@ -191,6 +208,8 @@ mod tests {
             seed: 7,
             offload: false,
             fail_open: false,
+            midstream: Midstream::Drop,
+            bounds: Bounds::default(),
         }
     }
 
@@ -219,7 +238,8 @@ mod tests {
         assert_eq!(received(&wires[0].inside)[20..24], syn(4000)[20..24]);
         pool.control(&Control::Install(Policy::default()));
         pool.counters();
-        assert_eq!(pool.stop().drops_total(), 0);
+        let (counters, stopped) = pool.stop(LONG);
+        assert_eq!((counters.drops_total(), stopped), (0, Ok(())));
     }
 
     #[test]
@@ -233,7 +253,7 @@ mod tests {
             (0..3).map(|_| received(&wires[2].inside)[20..22].to_vec()).collect();
         ports.sort();
         assert_eq!(ports, [4000_u16, 4001, 4002].map(|port| port.to_be_bytes().to_vec()));
-        assert_eq!(pool.stop().events(Event::HandedOver), 2);
+        assert_eq!(pool.stop(LONG).0.events(Event::HandedOver), 2);
     }
 
     #[test]
@@ -245,6 +265,25 @@ mod tests {
         let failure = pool.failures().recv_timeout(Duration::from_secs(10));
         assert_eq!(failure.as_deref(), Ok("worker-1 panicked: on purpose"));
         pool.counters();
-        pool.stop();
+        assert_eq!(pool.stop(LONG).1, Ok(()));
+    }
+
+    #[test]
+    fn a_worker_that_hangs_keeps_nobody_waiting_for_ever() {
+        let (lanes, wires) = lanes(2);
+        static HANGS: AtomicBool = AtomicBool::new(false);
+        let hang: Owner = |_, _, _| {
+            HANGS.store(true, Ordering::Release);
+            loop {
+                thread::park();
+            }
+        };
+        let pool = Pool::start_with(lanes, &relay(), hang).expect("workers");
+        wires[1].inside.send(&syn(4000)).expect("room in a socket");
+        while !HANGS.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        let (_, stopped) = pool.stop(Duration::from_secs(2));
+        assert_eq!(stopped, Err("1 of 2 workers did not stop".into()));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant as Clock;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::belt::{Belts, Order, Room, room};
+use super::watch::LimitWatch;
 use super::{Lane, Owner};
 use crate::counters::{Counters, DropReason, Event};
 use crate::device::{Bell, Gone, Incoming, Queue, Taken, wait};
@@ -60,6 +61,7 @@ pub(super) struct Worker {
     /// The most flows since memory was last given back.
     crowd: u64,
     gone: Option<Sender<()>>,
+    limits: LimitWatch,
 }
 
 impl Worker {
@@ -85,6 +87,7 @@ impl Worker {
             origin,
             crowd: 0,
             gone: None,
+            limits: LimitWatch::default(),
         }
     }
 
@@ -125,7 +128,9 @@ impl Worker {
     fn work(&mut self) -> Result<(), Failure> {
         let mut now = self.now();
         loop {
-            let timeout = self.engine.next_deadline().map(|at| at.since(now));
+            let limits = self.tell_limits(now);
+            let deadlines = [self.engine.next_deadline(), limits];
+            let timeout = deadlines.into_iter().flatten().min().map(|at| at.since(now));
             let lane = &self.exit.lane;
             let ready = wait(&lane.outside, &lane.inside, &self.bell, timeout)?;
             now = self.now();
@@ -149,6 +154,15 @@ impl Worker {
                 self.watch_crowd();
             }
         }
+    }
+
+    /// Says which limits were reached, and returns when there will be more to say.
+    fn tell_limits(&mut self, now: Instant) -> Option<Instant> {
+        let counters = self.counters();
+        for (name, times, meaning) in self.limits.look(now, &counters) {
+            log::warn!("worker {}: {name}, {times} times: {}", self.belts.own, meaning.trim());
+        }
+        self.limits.next_look(&counters)
     }
 
     /// Reads a batch from one leg.

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::OUTSTANDING_MAX;
+use crate::limits::{KEPT_CAPACITY_EDITS, OUTSTANDING_MAX};
 
 /// A command, or another occasion, that the server owes a reply for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,11 @@ impl Session {
         self.outstanding.len() < OUTSTANDING_MAX
     }
 
+    /// Octets of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.outstanding.capacity() * size_of::<Outstanding>()
+    }
+
     /// The client sent something that will be answered.
     pub fn sent(&mut self, what: Outstanding) {
         self.outstanding.push_back(what);
@@ -86,7 +91,11 @@ impl Session {
     /// The server ended the reply to the head of the queue with `code`. Mail data begins here, on a
     /// real 354, and nowhere else: entering it on the command was the hole of CVE-2000-1022.
     pub fn answered(&mut self, code: u16) -> Result<(), Disagreement> {
-        match self.outstanding.pop_front() {
+        let head = self.outstanding.pop_front();
+        if self.outstanding.is_empty() {
+            self.outstanding.shrink_to(KEPT_CAPACITY_EDITS);
+        }
+        match head {
             Some(Outstanding::Data) => {
                 self.phase = if code == 354 { Phase::MailData } else { Phase::Commands };
                 Ok(())

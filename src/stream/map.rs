@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::offset::{Offset, Span};
-use crate::limits::EDITS_REMEMBERED;
+use crate::limits::{EDITS_REMEMBERED, KEPT_CAPACITY_EDITS};
 
 /// Which end of an edit a position inside of it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,11 @@ impl OffsetMap {
         self.shifts.len()
     }
 
+    /// Octets of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.shifts.capacity() * size_of::<Shift>()
+    }
+
     /// Whether every position is its own image.
     pub fn is_identity(&self) -> bool {
         self.shifts.is_empty() && self.base == 0
@@ -108,6 +113,9 @@ impl OffsetMap {
                 self.base = gone.delta();
                 self.floor = gone.original.end;
             }
+        }
+        if self.shifts.len() <= EDITS_REMEMBERED {
+            self.shifts.shrink_to(KEPT_CAPACITY_EDITS);
         }
     }
 }
@@ -254,5 +262,6 @@ mod tests {
         }
         assert_eq!(map.remembered(), EDITS_REMEMBERED);
         assert_eq!(map.delta(), 300_000);
+        assert!(map.memory() <= KEPT_CAPACITY_EDITS * size_of::<Shift>());
     }
 }

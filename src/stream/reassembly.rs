@@ -87,6 +87,19 @@ impl Reassembly {
         self.ready.len() + self.ahead.as_ref().map_or(0, |a| a.octets.len())
     }
 
+    /// Octets of memory that it takes.
+    pub fn memory(&self) -> usize {
+        let ahead = self.ahead.as_ref();
+        self.ready.capacity() + ahead.map_or(0, |a| size_of::<Ahead>() + a.octets.capacity())
+    }
+
+    /// Octets of room that a segment of `len` octets at `at` would need beyond what is taken: none
+    /// when it fills a hole.
+    pub fn needs(&self, at: Offset, len: usize) -> usize {
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.octets.len());
+        (at + len).index_past(self.end()).saturating_sub(ahead)
+    }
+
     /// Takes the octets of a segment that starts at `at`.
     pub fn arrive(&mut self, at: Offset, octets: &[u8]) -> Result<Arrival, Full> {
         let end = self.end();

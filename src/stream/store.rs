@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::offset::{Offset, Span};
-use crate::limits::KEPT_CAPACITY_OCTETS;
 
 /// The one place that answers every question about sending and repeating. What leaves for an
 /// offset comes out of here, the first time and every time.
@@ -45,6 +44,11 @@ impl Store {
         self.octets.is_empty()
     }
 
+    /// Octets of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// Adds octets at the end.
     pub fn append(&mut self, octets: &[u8]) {
         self.octets.extend(octets);
@@ -60,7 +64,8 @@ impl Store {
         let gone = acknowledged.min(self.sent).index_past(self.una);
         self.octets.drain(..gone);
         self.una = self.una + gone;
-        if self.octets.is_empty() && self.octets.capacity() > KEPT_CAPACITY_OCTETS {
+        if self.octets.is_empty() {
+            // A flow that waits for its next command holds nothing.
             self.octets = VecDeque::new();
         }
     }

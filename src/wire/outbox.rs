@@ -48,6 +48,16 @@ impl Outbox {
         self.entries.clear();
     }
 
+    /// Takes back all but the first `len` packets.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.entries.truncate(len);
+        let end = self.entries.iter().rev().find_map(|entry| match &entry.place {
+            Place::Arena(range) => Some(range.end),
+            Place::Input(_) => None,
+        });
+        self.arena.truncate(end.unwrap_or(0));
+    }
+
     /// Whether nothing leaves.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -115,6 +125,10 @@ mod tests {
         outbox.leave_built(Leg::Inside, Offload::default(), header, 1).copy_from_slice(b"c");
         let seen: Vec<_> = outbox.departures(b"input").map(|d| (d.leg, d.packet)).collect();
         assert_eq!(seen, [(Leg::Inside, &b"ab"[..]), (Leg::Outside, b"inp"), (Leg::Inside, b"c")]);
+        outbox.truncate(2);
+        outbox.leave_built(Leg::Outside, Offload::default(), header, 1).copy_from_slice(b"d");
+        let seen: Vec<_> = outbox.departures(b"input").map(|d| d.packet).collect();
+        assert_eq!(seen, [&b"ab"[..], b"inp", b"d"], "what was taken back left nothing behind");
         outbox.clear();
         assert!(outbox.is_empty());
     }

@@ -59,6 +59,23 @@ fn open_and_closed_at_once_is_refused() {
 }
 
 #[test]
+fn a_limit_that_makes_no_sense_is_refused() {
+    for (option, value) in [
+        ("--memory", "63"),
+        ("--memory", "much"),
+        ("--embryonic-max", "-1"),
+        ("--per-client-max", "x"),
+        ("--timeout-conn", "0"),
+        ("--timeout-half-closed", "1:60:00"),
+        ("--timeout-embryonic", "1194:00:00"),
+        ("--midstream", "maybe"),
+    ] {
+        let said = usage_error(&[&format!("{option}={value}")]);
+        assert!(said.contains(option), "{option}={value}: {said}");
+    }
+}
+
+#[test]
 fn help_explains_every_word() {
     let output = run(&["--help"]).output().expect("the program");
     let help = String::from_utf8(output.stdout).expect("text");
@@ -71,6 +88,21 @@ fn help_explains_every_word() {
         "--fail-open",
         "--fail-closed",
         "--no-offload",
+        "--no-jail",
+        "--memory",
+        "--embryonic-max",
+        "--per-client-max",
+        "--per-client-embryonic-max",
+        "--timeout-conn",
+        "--timeout-half-closed",
+        "--timeout-embryonic",
+        "--midstream",
+        "[default: 1024]",
+        "[default: 65536]",
+        "[default: 4096]",
+        "[default: 1:00:00]",
+        "[default: 0:10:00]",
+        "[default: 0:00:30]",
         "[default: mg-outside]",
         "[default: mg-inside]",
         "[default: mailguard]",

@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use mailguard::direction::Leg;
 use mailguard::engine::{Engine, EngineConfig, Outbox};
-use mailguard::policy::{Personality, Policy};
+use mailguard::policy::{Bounds, Midstream, Personality, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::{Offload, VNET_HEADER_LEN};
 
@@ -87,6 +87,8 @@ fn engine(seed: u64, mode: Mode) -> Engine {
         seed,
         offload: seed.is_multiple_of(2),
         fail_open: seed.is_multiple_of(3),
+        midstream: if seed.is_multiple_of(3) { Midstream::Pass } else { Midstream::Drop },
+        bounds: Bounds::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use mailguard::counters::Counters;
 use mailguard::direction::Leg;
 use mailguard::engine::{Engine, EngineConfig, Outbox};
-use mailguard::policy::{Personality, Policy};
+use mailguard::policy::{Bounds, Midstream, Personality, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 
@@ -51,6 +51,8 @@ impl Guard {
             seed,
             offload,
             fail_open: false,
+            midstream: Midstream::Drop,
+            bounds: Bounds::default(),
         };
         Self {
             engine: Engine::new(config),

@@ -1,21 +1,28 @@
 //! `mailguard run`: the guard between two TUN legs.
 
+mod bounds;
+mod panics;
+
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
+use std::process;
 use std::thread;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use crossbeam_channel::{Receiver, select, unbounded};
+use crossbeam_channel::{Receiver, bounded, select, unbounded};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::counters::Counters;
 use crate::device::{Features, OpenLeg, Persistence, give_memory_back, open_leg};
 use crate::engine::EngineConfig;
-use crate::limits::WORKERS_MAX;
+use crate::jail;
+use crate::limits::{STOP_PATIENCE, WORKERS_MAX};
 use crate::policy::{Personality, Policy};
 use crate::pool::{Lane, Pool};
+use bounds::BoundsArgs;
+use panics::log_panics;
 
 /// What `mailguard run` is told.
 #[derive(Debug, clap::Args)]
@@ -75,6 +82,17 @@ pub struct Args {
     /// has none needs no flag.
     #[arg(long)]
     no_offload: bool,
+
+    /// The guard keeps its privileges: for debuggers and profilers.
+    ///
+    /// Without this word, once the legs are open, it gives up every capability, and can from then on
+    /// neither open a file or a socket nor start or trace a program (no_new_privs, Landlock,
+    /// seccomp), as far as the kernel knows how; RUST_LOG=debug says what is in force.
+    #[arg(long)]
+    no_jail: bool,
+
+    #[command(flatten)]
+    bounds: BoundsArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -86,8 +104,8 @@ Example, for a client behind eth0 and a mail server behind eth1:
   ip rule add iif eth1 ipproto tcp sport 25 lookup 101
 The same with ip -6. Forwarding must be on, and rp_filter off for the legs and the wires.
 
-Signals: SIGINT and SIGTERM stop the guard, and its counters are printed; SIGUSR1 prints them while
-it runs.";
+Signals: SIGINT and SIGTERM stop the guard, and its counters are printed; a second one ends it at
+once. SIGUSR1 prints the counters while it runs.";
 
 /// An interface name that the kernel takes (`dev_valid_name` in net/core/dev.c) and that names one
 /// device.
@@ -122,7 +140,7 @@ impl Args {
 ///
 /// # Errors
 ///
-/// One line that names the mend: a leg cannot be opened, or a worker ended.
+/// One line that names the mend: a leg cannot be opened, a worker ended, or one does not end.
 pub fn run(args: Args) -> Result<(), String> {
     if args.outside == args.inside {
         return Err(format!(
@@ -130,17 +148,28 @@ pub fn run(args: Args) -> Result<(), String> {
             args.outside
         ));
     }
+    log_panics();
     // Before the first thread, so that all of them inherit the mask.
-    let signals = signals()?;
+    let known = block_signals()?;
     let (lanes, features) = open_lanes(&args)?;
     let config = EngineConfig {
         policy: Policy { personality: args.personality, ports: args.ports.clone() },
         seed: RandomState::new().build_hasher().finish(),
         offload: features == Features::Offload,
         fail_open: args.fail_open,
+        midstream: args.bounds.midstream(args.fail_open),
+        bounds: args.bounds.bounds().share(args.workers.into()),
     };
+    if !args.no_jail {
+        // Before the first thread, so that all of them are in it.
+        jail::enter();
+    }
+    let signals = signals(known)?;
     let pool =
         Pool::start(lanes, &config).map_err(|why| format!("cannot start a worker: {why}"))?;
+    if !args.no_jail {
+        jail::close();
+    }
     // Nobody need be reading.
     let _ = writeln!(std::io::stderr(), "{}", Ready(&args, features));
     serve(pool, &signals)
@@ -159,26 +188,49 @@ fn serve(pool: Pool, signals: &Receiver<Signal>) -> Result<(), String> {
             }
         }
     };
-    print(&pool.stop());
-    failure.map_or(Ok(()), Err)
+    let (counters, stopped) = pool.stop(STOP_PATIENCE);
+    print(&counters);
+    failure.map_or(stopped, Err)
 }
 
-/// The signals that the guard knows, as they come.
-fn signals() -> Result<Receiver<Signal>, String> {
+/// Keeps the signals that the guard knows for who waits for them.
+fn block_signals() -> Result<SigSet, String> {
     let known = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]);
-    let failed = |why: &dyn fmt::Display| format!("cannot wait for signals: {why}");
-    known.thread_block().map_err(|why| failed(&why))?;
+    known.thread_block().map_err(|why| format!("cannot block signals: {why}"))?;
+    Ok(known)
+}
+
+/// The signals that the guard knows, as they come. The first one that ends it has to have done so
+/// after a while, whatever hangs; the second one ends it at once.
+fn signals(known: SigSet) -> Result<Receiver<Signal>, String> {
+    let failed = |why: std::io::Error| format!("cannot wait for signals: {why}");
     let (tell, signals) = unbounded();
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            while let Ok(signal) = known.wait() {
-                if tell.send(signal).is_err() {
-                    break;
+    let (ending, ends) = bounded(1);
+    let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new().name(name.into()).spawn(work).map_err(failed)
+    };
+    let wait = move || {
+        let mut is_ending = false;
+        while let Ok(signal) = known.wait() {
+            if signal != Signal::SIGUSR1 {
+                if is_ending {
+                    process::exit(1);
                 }
+                is_ending = true;
+                let _ = ending.send(());
             }
-        })
-        .map_err(|why| failed(&why))?;
+            // Whoever listened may have gone, but not the second signal's way.
+            let _ = tell.send(signal);
+        }
+    };
+    let last_resort = move || {
+        if ends.recv().is_ok() {
+            thread::sleep(2 * STOP_PATIENCE);
+            process::exit(1);
+        }
+    };
+    spawn("signals", Box::new(wait))?;
+    spawn("last-resort", Box::new(last_resort))?;
     Ok(signals)
 }
 

@@ -1,0 +1,57 @@
+//! What a flow holds of the memory that all flows share, and whether it may hold more.
+
+use super::Flow;
+use crate::direction::Direction;
+use crate::limits::{FLOW_ALLOWANCE_OCTETS, MEMORY_RESERVE_PART};
+
+/// What the flows hold as a call begins. The default has no room at all.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Room {
+    /// Octets that this flow holds.
+    pub held: usize,
+    /// Octets that all flows hold.
+    pub total: usize,
+    /// Octets that all flows may hold.
+    pub budget: usize,
+}
+
+impl Room {
+    /// Whether the flow may take `octets` more. The last part of the budget is for octets in order
+    /// of flows within their allowance, so that those who take all that they can get leave room
+    /// for the others, and for what fills a hole: it needs no room of its own, but the edits of
+    /// what waited behind it do.
+    pub fn has(self, octets: usize, in_order: bool) -> bool {
+        let total = self.total.saturating_add(octets);
+        let shared = self.budget - self.budget / MEMORY_RESERVE_PART;
+        let is_modest = in_order && self.held.saturating_add(octets) <= FLOW_ALLOWANCE_OCTETS;
+        total <= shared || (total <= self.budget && (octets == 0 || is_modest))
+    }
+}
+
+impl Flow {
+    /// Octets that the flow holds beyond its own size.
+    pub fn memory(&self) -> usize {
+        let halves = [Direction::ToServer, Direction::ToClient].map(|d| self.halves[d].memory());
+        self.session.memory() + halves.iter().sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_quarter_is_for_flows_within_their_allowance() {
+        let budget = 4 << 20;
+        let room = |held, total| Room { held, total, budget };
+        assert!(room(3 << 20, budget).has(0, false), "it fills a hole");
+        assert!(!room(3 << 20, budget + 1).has(0, false));
+        assert!(room(0, 0).has(3 << 20, false), "nobody else is there");
+        assert!(!room(2 << 20, 2 << 20).has((1 << 20) + 1, true));
+        assert!(room(0, 3 << 20).has(FLOW_ALLOWANCE_OCTETS, true));
+        assert!(!room(1, 3 << 20).has(FLOW_ALLOWANCE_OCTETS, true));
+        assert!(!room(0, 3 << 20).has(1, false), "what came early comes again");
+        assert!(!room(0, budget).has(1, true), "nobody gets more than there is");
+        assert!(!Room::default().has(1, true));
+    }
+}

@@ -1,0 +1,203 @@
+//! Giving up every privilege: capabilities, new files and sockets, system calls.
+//!
+//! Whoever found a hole in the guard would own a process that holds two TUN devices and can do
+//! nothing but read and write them. Each measure is taken where the kernel has it, and what it has
+//! not is said.
+//!
+//! Sources: capabilities(7), `PR_SET_NO_NEW_PRIVS` in prctl(2), landlock(7), seccomp(2).
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use caps::CapSet;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus,
+    Scope,
+};
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter_all_threads,
+};
+
+type Failure = Box<dyn Error>;
+
+/// Takes from the calling thread, and from those that it starts later, the capabilities, the way to
+/// others through exec, and the file system. Call it once the legs are open, before the first thread.
+pub fn enter() {
+    say("capabilities", drop_capabilities());
+    say("no-new-privileges", nix::sys::prctl::set_no_new_privs().map_err(Into::into));
+    say("landlock", shut_files_off());
+}
+
+/// Leaves all threads of the process the system calls that the guard makes from now on; every other
+/// one fails with EPERM. Call it when all threads have started.
+pub fn close() {
+    let closed = filter().and_then(|filter| Ok(apply_filter_all_threads(&filter)?));
+    say("seccomp", closed);
+}
+
+fn say(measure: &str, taken: Result<(), Failure>) {
+    match taken {
+        Ok(()) => log::debug!("jail: {measure} in force"),
+        Err(why) => log::warn!("jail: no {measure} here: {why}"),
+    }
+}
+
+fn drop_capabilities() -> Result<(), Failure> {
+    // Needs CAP_SETPCAP, which a guard that was given CAP_NET_ADMIN alone has not; what may not
+    // gain privileges has no use for the bounding set.
+    for set in [CapSet::Ambient, CapSet::Bounding] {
+        if let Err(why) = caps::clear(None, set) {
+            log::debug!("jail: the {set:?} set of capabilities stays: {why}");
+        }
+    }
+    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set)?;
+    }
+    Ok(())
+}
+
+/// No file, no TCP port, no abstract socket and no signal to others, as far as the kernel knows how.
+fn shut_files_off() -> Result<(), Failure> {
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI::V5))?
+        .handle_access(AccessNet::from_all(ABI::V5))?
+        .scope(Scope::from_all(ABI::V6))?
+        .create()?
+        .restrict_self()?;
+    match status.ruleset {
+        RulesetStatus::FullyEnforced => Ok(()),
+        RulesetStatus::PartiallyEnforced => {
+            log::debug!("jail: this kernel's landlock knows only a part of what is asked");
+            Ok(())
+        }
+        RulesetStatus::NotEnforced => Err("the kernel has it not, or not switched on".into()),
+    }
+}
+
+/// System calls that are allowed whatever their arguments: packets, waiting, memory, time, the end.
+const ALLOWED: &[c_long] = &[
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clock_gettime,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    // A thread that has just started may be still about these.
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+fn filter() -> Result<BpfProgram, Failure> {
+    use SeccompCmpArgLen::{Dword, Qword};
+    use SeccompCmpOp::{Eq, MaskedEq};
+    let only = |condition| Ok::<_, Failure>(vec![SeccompRule::new(vec![condition])?]);
+    let mut rules: BTreeMap<_, _> = ALLOWED.iter().map(|call| (*call, vec![])).collect();
+    // Memory, but none that can be run.
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        let no_exec = MaskedEq(libc::PROT_EXEC as u64);
+        rules.insert(call, only(SeccompCondition::new(2, Qword, no_exec, 0)?)?);
+    }
+    let set_name = SeccompCondition::new(0, Dword, Eq, libc::PR_SET_NAME as u64)?;
+    rules.insert(libc::SYS_prctl, only(set_name)?);
+    // The standard library's debug builds look whether what they close is open.
+    let is_open = SeccompCondition::new(1, Dword, Eq, libc::F_GETFD as u64)?;
+    rules.insert(libc::SYS_fcntl, only(is_open)?);
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let arch = std::env::consts::ARCH.try_into()?;
+    Ok(SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::unix::net::UnixDatagram;
+    use std::process::Command;
+    use std::thread;
+    use std::time::Duration;
+
+    use nix::sys::ptrace;
+    use nix::unistd::getppid;
+
+    use super::*;
+
+    #[test]
+    fn in_the_jail_nothing_can_be_opened_run_or_traced() {
+        let (mut far, mut near) = std::io::pipe().expect("a pipe");
+        let parent = getppid();
+        // Landlock, capabilities and this filter are the thread's own: the test's others go free.
+        let jailed = thread::spawn(move || {
+            enter();
+            seccompiler::apply_filter(&filter().expect("a filter")).expect("seccomp");
+            let refused = |what: &str, error: Option<std::io::Error>| {
+                let kind = error.map(|error| error.kind());
+                (kind != Some(ErrorKind::PermissionDenied)).then(|| format!("{what}: {kind:?}"))
+            };
+            let tries = [
+                refused("a file", File::open("/etc/passwd").err()),
+                refused("a new file", File::create("/tmp/mailguard-jail").err()),
+                refused("a UNIX socket", UnixDatagram::unbound().err()),
+                refused("a UDP socket", UdpSocket::bind("127.0.0.1:0").err()),
+                refused("a TCP socket", TcpListener::bind("127.0.0.1:0").err()),
+                refused("another program", Command::new("/bin/true").spawn().err()),
+                refused("a thread", thread::Builder::new().spawn(|| ()).err()),
+                refused("to trace", ptrace::attach(parent).err().map(Into::into)),
+                refused("to kill", nix::sys::signal::kill(parent, None).err().map(Into::into)),
+            ];
+            // What is open stays open, and memory comes and goes.
+            near.write_all(b"packet").expect("an open descriptor");
+            thread::sleep(Duration::from_millis(1));
+            let room = vec![1_u8; 8 << 20];
+            near.write_all(&room[..1]).expect("memory");
+            tries.into_iter().flatten().collect::<Vec<_>>()
+        });
+        let escapes = jailed.join().expect("no panic in there");
+        assert!(escapes.is_empty(), "{escapes:?}");
+        let mut said = [0; 7];
+        far.read_exact(&mut said).expect("what it wrote");
+        assert_eq!(&said, b"packet\x01");
+    }
+
+    const CAP_SETS: [CapSet; 2] = [CapSet::Effective, CapSet::Permitted];
+
+    #[test]
+    fn capabilities_files_and_exec_are_shut_off_before_any_filter() {
+        let jailed = thread::spawn(|| {
+            enter();
+            let held = CAP_SETS.map(|set| caps::read(None, set).expect("capget").len());
+            (held, nix::sys::prctl::get_no_new_privs(), File::open("/etc/passwd").is_err())
+        });
+        let (held, no_new_privs, is_shut) = jailed.join().expect("no panic in there");
+        assert_eq!((held, no_new_privs), ([0, 0], Ok(true)));
+        let has_landlock = std::fs::read_to_string("/sys/kernel/security/lsm");
+        if has_landlock.is_ok_and(|lsm| lsm.contains("landlock")) {
+            assert!(is_shut);
+        }
+    }
+}
