@@ -9,7 +9,8 @@ use crate::inspect::{ClientJudge, ServerJudge};
 use crate::smtp::Session;
 use crate::stream::{Offset, Round};
 use crate::tcp::{Seq, SeqSpace};
-use crate::wire::options;
+use crate::time::Instant;
+use crate::wire::options::{self, Allowed};
 use crate::wire::packet::{Headers, Patch, flags};
 
 /// What a SYN said that may begin a new connection in the place of a dead one.
@@ -29,14 +30,16 @@ impl Flow {
         packet: &mut [u8],
         context: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        if headers.has(flags::ACK) {
-            self.judge_syn_ack(direction, headers)?;
+        let allowed = if headers.has(flags::ACK) {
+            self.judge_syn_ack(direction, headers, context.now)?;
+            self.ends.to_server.allows()
         } else {
-            self.judge_syn(direction, headers)?;
-        }
+            self.judge_syn(direction, headers, context.now)?;
+            Allowed::SYN
+        };
         // A rewriter can honour the classic options only, and nothing on a SYN is inspected.
         let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
-        if options::clear_unknown(list.unwrap_or_default()) {
+        if options::clear_others(list.unwrap_or_default(), allowed) {
             context.counters.happened(Event::OptionCleared);
         }
         if headers.payload_len() > 0 {
@@ -53,23 +56,28 @@ impl Flow {
     }
 
     /// A SYN without ACK, from the client: the first, a repeat, or one for a connection reborn.
-    fn judge_syn(&mut self, direction: Direction, headers: &Headers) -> Result<(), DropReason> {
+    fn judge_syn(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         if direction == Direction::ToClient {
             // A simultaneous open or a split handshake: mail needs neither.
             return Err(DropReason::BadHandshake);
         }
         let iss = Seq::new(headers.seq);
+        let client = End::new(headers, headers.options.within(Allowed::SYN), now);
         match self.stage {
             Stage::SynSent => {}
             Stage::SynReceived if self.halves.to_server.space.iss() == iss => return Ok(()),
             // A live server answers with a challenge (RFC 5961 section 4); nothing changes here.
             Stage::SynReceived | Stage::Established | Stage::Reset(_) | Stage::Ended => {
-                let client = End::new(headers);
                 self.reborn = Some(Box::new(Reborn { client, iss, window: headers.window }));
                 return Ok(());
             }
         }
-        self.begin(Reborn { client: End::new(headers), iss, window: headers.window });
+        self.begin(Reborn { client, iss, window: headers.window });
         Ok(())
     }
 
@@ -78,6 +86,7 @@ impl Flow {
         self.stage = Stage::SynSent;
         self.reborn = None;
         self.ends.to_server = syn.client;
+        self.ends.to_client = End::default();
         self.halves.to_server = Half::new(syn.iss);
         self.halves.to_client = Half::default();
         self.halves.to_client.open_window(syn.window);
@@ -87,7 +96,12 @@ impl Flow {
     }
 
     /// A SYN/ACK, from the server.
-    fn judge_syn_ack(&mut self, direction: Direction, headers: &Headers) -> Result<(), DropReason> {
+    fn judge_syn_ack(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         if direction == Direction::ToServer {
             return Err(DropReason::BadHandshake);
         }
@@ -110,31 +124,13 @@ impl Flow {
             }
         }
         self.stage = Stage::SynReceived;
-        self.ends.to_client = End::new(headers);
+        let options = headers.options.within(self.ends.to_server.allows());
+        self.ends.to_client = End::new(headers, options, now);
         let client_window = self.halves.to_client.told_window;
         self.halves.to_client = Half::new(iss);
         self.halves.to_client.open_window(client_window);
         self.halves.to_server.open_window(headers.window);
         Ok(())
-    }
-
-    /// The third segment of the handshake, or any that acknowledges the SYN/ACK.
-    pub(super) fn establish(
-        &mut self,
-        direction: Direction,
-        headers: &Headers,
-    ) -> Result<(), DropReason> {
-        let first = self.halves.to_client.space.seq_of(Offset::ZERO);
-        match self.stage {
-            Stage::SynReceived
-                if direction == Direction::ToServer && Seq::new(headers.ack) == first =>
-            {
-                self.stage = Stage::Established;
-                Ok(())
-            }
-            Stage::Established | Stage::Reset(_) => Ok(()),
-            Stage::SynSent | Stage::SynReceived | Stage::Ended => Err(DropReason::BadHandshake),
-        }
     }
 
     /// Takes a reset. It passes when it lies where the receiver may believe it (RFC 5961
@@ -150,9 +146,13 @@ impl Flow {
         let mut is_exact = true;
         let seq = if self.stage == Stage::SynSent {
             // The server refuses the connection: its space is not known yet.
-            let is_answer = direction == Direction::ToServer
-                || (headers.has(flags::ACK)
-                    && Seq::new(headers.ack) == other.space.seq_of(Offset::ZERO));
+            let is_answer = match direction {
+                Direction::ToServer => Seq::new(headers.seq) == half.next_seq(),
+                Direction::ToClient => {
+                    headers.has(flags::ACK)
+                        && Seq::new(headers.ack) == other.space.seq_of(Offset::ZERO)
+                }
+            };
             if !is_answer {
                 return Err(DropReason::OutOfWindow);
             }
@@ -186,6 +186,7 @@ impl Flow {
         if is_exact {
             self.stage = Stage::Reset(direction);
         }
+        self.raise_hop_limit(direction, headers, packet, context);
         self.relay_header(direction, headers, packet, patch, context);
         Ok(())
     }
