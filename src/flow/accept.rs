@@ -84,7 +84,8 @@ impl Flow {
         if is_stale || start > edge + 1 {
             return Err(DropReason::OutOfWindow);
         }
-        let room = if start < edge { edge.index_past(start) } else { usize::from(start <= here) };
+        let is_probe = start == edge && start <= here;
+        let room = if is_probe { 1 } else { edge.index_past(start) };
         if len > 0 && room == 0 {
             return Err(DropReason::OutOfWindow);
         }
