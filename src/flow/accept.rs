@@ -79,7 +79,7 @@ impl Flow {
             let is_keep_alive = seq == half.space.iss() && len <= 1 && !headers.has(flags::FIN);
             return is_keep_alive.then_some((None, len)).ok_or(DropReason::OutOfWindow);
         };
-        let is_stale = start + len + self.ends[!direction].reach() < here;
+        let is_stale = start + len + self.ends[!direction].reach() < half.told_ack;
         // One more: the FIN takes a number too.
         if is_stale || start > edge + 1 {
             return Err(DropReason::OutOfWindow);

@@ -13,7 +13,8 @@ use crate::time::Instant;
 use crate::wire::options::{self, Allowed};
 use crate::wire::packet::{Headers, Patch, flags};
 
-/// What a SYN said that may begin a new connection in the place of a dead one.
+/// What another SYN said: it begins the connection if the server answers that one, be it in the
+/// place of a dead connection or of a SYN that it never got.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reborn {
     client: End,
@@ -68,16 +69,23 @@ impl Flow {
         }
         let iss = Seq::new(headers.seq);
         let client = End::new(headers, headers.options.within(Allowed::SYN), now);
+        let syn = Reborn { client, iss, window: headers.window };
+        let is_repeat = self.halves.to_server.space.iss() == iss;
         match self.stage {
-            Stage::SynSent => {}
-            Stage::SynReceived if self.halves.to_server.space.iss() == iss => return Ok(()),
-            // A live server answers with a challenge (RFC 5961 section 4); nothing changes here.
-            Stage::SynReceived | Stage::Established | Stage::Reset(_) | Stage::Ended => {
-                self.reborn = Some(Box::new(Reborn { client, iss, window: headers.window }));
-                return Ok(());
+            Stage::SynSent if is_repeat || !self.ends.to_server.is_known() => {
+                let other = self.reborn.take();
+                self.begin(syn);
+                self.reborn = other;
             }
+            Stage::SynReceived if is_repeat => {}
+            // Which of two SYNs counts is the server's to say. A live one answers with a challenge
+            // (RFC 5961 section 4); nothing changes here.
+            Stage::SynSent
+            | Stage::SynReceived
+            | Stage::Established
+            | Stage::Reset(_)
+            | Stage::Ended => self.reborn = Some(Box::new(syn)),
         }
-        self.begin(Reborn { client, iss, window: headers.window });
         Ok(())
     }
 
@@ -105,11 +113,10 @@ impl Flow {
         if direction == Direction::ToServer {
             return Err(DropReason::BadHandshake);
         }
-        let answers = |iss| SeqSpace::new(iss).seq_of(Offset::ZERO) == Seq::new(headers.ack);
-        if let Some(syn) = self.reborn.as_deref().copied().filter(|syn| answers(syn.iss)) {
+        if let Some(syn) = self.reborn.as_deref().copied().filter(|syn| answers(headers, syn.iss)) {
             self.begin(syn);
         }
-        if !answers(self.halves.to_server.space.iss()) {
+        if !answers(headers, self.halves.to_server.space.iss()) {
             return Err(DropReason::BadHandshake);
         }
         let iss = Seq::new(headers.seq);
@@ -149,8 +156,10 @@ impl Flow {
             let is_answer = match direction {
                 Direction::ToServer => Seq::new(headers.seq) == half.next_seq(),
                 Direction::ToClient => {
+                    let reborn = self.reborn.as_deref();
                     headers.has(flags::ACK)
-                        && Seq::new(headers.ack) == other.space.seq_of(Offset::ZERO)
+                        && (answers(headers, other.space.iss())
+                            || reborn.is_some_and(|syn| answers(headers, syn.iss)))
                 }
             };
             if !is_answer {
@@ -201,4 +210,9 @@ impl Flow {
         self.halves.to_server.free();
         self.halves.to_client.free();
     }
+}
+
+/// Whether `headers` acknowledge the SYN that carried `iss`, and no more.
+fn answers(headers: &Headers, iss: Seq) -> bool {
+    SeqSpace::new(iss).seq_of(Offset::ZERO) == Seq::new(headers.ack)
 }
