@@ -45,13 +45,32 @@ counted! {
         BadFlags => "tcp-bad-flags",
         /// The option list is malformed.
         BadOptions => "tcp-bad-options",
+        /// An IP option that routes, or that a receiver may refuse (RFC 791, RFC 8200 section 4.2).
+        IpOptions => "ip-options",
+        /// An IPv6 routing header of type 0, or one that is not done (RFC 5095).
+        IpRoutingHeader => "ip-routing-header",
+        /// An authentication header: a rewritten packet would fail it (RFC 4302).
+        IpAuthentication => "ip-authentication-header",
+        /// An address that no host has, or source and destination are the same.
+        IpMartian => "ip-martian",
+        /// TTL or hop limit is used up (RFC 1812 section 5.3.1).
+        IpTtlExpired => "ip-ttl-expired",
+        /// It is signed with MD5 or TCP-AO: it cannot be rewritten (RFC 2385, RFC 5925).
+        Md5 => "tcp-md5",
+        /// A SYN that adds a path to another connection (RFC 8684 section 3.2).
+        MptcpJoin => "mptcp-join",
+        /// Its timestamp is older than the receiver's TS.Recent (RFC 7323 section 5.3).
+        Paws => "tcp-paws",
+        /// It has no timestamps, although the ends have agreed on them (RFC 7323 section 3.2).
+        TimestampMissing => "tcp-timestamp-missing",
         /// A segment of an unknown connection that is not a SYN (Cisco tcp-not-syn).
         NotSyn => "tcp-not-syn",
         /// It came in on the leg of the other end.
         WrongLeg => "wrong-leg",
         /// The table of flows is full.
         TableFull => "flow-table-full",
-        /// It acknowledges octets that were never sent (RFC 9293 section 3.10.7.4).
+        /// It acknowledges octets that were never sent (RFC 9293 section 3.10.7.4), or too long ago
+        /// (RFC 5961 section 5.2).
         BadAck => "tcp-invalid-ack",
         /// It lies outside the receiver's window (RFC 9293 section 3.10.7.4).
         OutOfWindow => "tcp-out-of-window",
@@ -59,6 +78,8 @@ counted! {
         BadHandshake => "tcp-bad-handshake",
         /// Payload after the sender's FIN.
         AfterFin => "tcp-data-after-fin",
+        /// A FIN that contradicts octets or a FIN that came before.
+        BadFin => "tcp-bad-fin",
         /// Too many octets or pieces wait out of order (Cisco tcp-buffer-full).
         BufferFull => "tcp-buffer-full",
         /// All flows together hold as much as they may, and this one more than its allowance.
@@ -113,10 +134,19 @@ counted! {
         Minted => "packets-minted",
         /// Other octets came for offsets whose octets wait here, and were ignored.
         Inconsistent => "inconsistent-retransmissions",
-        /// An option was blanked in a SYN (RFC 9293 section 3.2: NOP).
+        /// An option that was not agreed on, or that the guard cannot honour, was blanked (RFC 9293
+        /// section 3.2: NOP).
         OptionCleared => "tcp-options-cleared",
         /// Payload was cut from a SYN.
         SynData => "tcp-syn-data-cleared",
+        /// Reserved bits were cleared, that of AccECN included (RFC 9293 section 3.1).
+        ReservedCleared => "tcp-reserved-cleared",
+        /// Octets beyond the window that their sender was offered were cut.
+        WindowTrimmed => "tcp-window-trimmed",
+        /// An IPv4 option or the reserved flag was blanked.
+        IpCleared => "ip-header-cleared",
+        /// A TTL or hop limit was raised to the highest that its sender has shown.
+        TtlRaised => "ip-ttl-raised",
         /// An urgent pointer was cleared (Cisco urgent-flag clear).
         UrgentCleared => "tcp-urgent-cleared",
         /// A packet went to the worker that owns its flow.

@@ -117,6 +117,24 @@ pub const REPAIR_SEGMENTS_MAX: usize = 16;
 /// may wait here.
 pub const REPORTED_SPANS_MAX: usize = 256;
 
+/// Ticks by which a timestamp may be behind and is still not old, as Linux has it
+/// (`TCP_PAWS_WINDOW`).
+pub const TIMESTAMP_TICKS_BEHIND: i32 = 1;
+
+/// Ticks by which a mere repeat of an acknowledgement may be behind: it was overtaken. Linux allows
+/// its time-out, which is never less than 200 ms (`tcp_disordered_ack`).
+pub const DISORDERED_ACK_TICKS: i32 = 200;
+
+/// After so long a timestamp says nothing about age (RFC 7323 section 5.5).
+pub const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// How far an acknowledgement or a repeat may lie behind, if no larger window was offered: more
+/// than the largest unscaled window (netfilter's `MAXACKWINCONST` is 66,000).
+pub const BEHIND_MAX: u32 = 66_000;
+
+/// IPv6 extension headers before the TCP header; RFC 8200 section 4.1 knows seven.
+pub const EXTENSION_HEADERS_MAX: usize = 8;
+
 /// A connection whose handshake does not end (Cisco SYN Timeout).
 pub const EMBRYONIC_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -1,5 +1,9 @@
 //! Traces of attacks and accidents: what once went wrong, or would.
 
+mod handshakes;
+mod packets;
+mod segments;
+
 use super::traces::Trace;
 use super::*;
 use crate::policy::Personality;

@@ -22,6 +22,7 @@ use crate::flow::{Context, Flow, Room};
 use crate::limits::LOOKS_MAX;
 use crate::policy::{Bounds, Midstream, Policy};
 use crate::time::Instant;
+use crate::wire::hygiene;
 use crate::wire::mint::Minted;
 use crate::wire::offload::Offload;
 use crate::wire::packet::{Headers, flags, seal};
@@ -121,7 +122,7 @@ impl Engine {
         if !headers.checksum_is_right(packet, offload) {
             return Err(DropReason::BadChecksum);
         }
-        check_flags(&headers)?;
+        hygiene::judge(&headers, packet)?;
         if opens {
             self.open(now, leg, key, &headers, outbox)?;
         }
@@ -129,6 +130,7 @@ impl Engine {
             return Err(DropReason::TableFull);
         };
         let packet = packet.get_mut(..headers.end).ok_or(DropReason::Malformed)?;
+        hygiene::clean(&headers, packet, &mut self.counters);
         let mut context = Context {
             now,
             outbox,
@@ -245,6 +247,7 @@ impl Engine {
         if !headers.checksum_is_right(packet, offload) {
             return Err(DropReason::BadChecksum);
         }
+        hygiene::judge(headers, packet)?;
         // A stateful firewall lets the inside know, and the outside wonder.
         if leg == Leg::Inside && !headers.has(flags::RST) && headers.has(flags::ACK) {
             self.mint_reset(leg, headers, outbox);
@@ -340,13 +343,6 @@ impl Engine {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
-}
-
-/// Refuses flag combinations that no end sends and that hosts read differently.
-fn check_flags(headers: &Headers) -> Result<(), DropReason> {
-    let nothing = headers.flags & (flags::SYN | flags::RST | flags::ACK) == 0;
-    let contradiction = headers.has(flags::SYN) && headers.flags & (flags::FIN | flags::RST) != 0;
-    if nothing || contradiction { Err(DropReason::BadFlags) } else { Ok(()) }
 }
 
 /// Which of `workers` owns the flow of `packet`: the same for both directions.

@@ -39,8 +39,19 @@ pub(super) struct Trace {
     pub(super) engine: Engine,
     outbox: Outbox,
     pub(super) now: Instant,
-    sack: bool,
+    pub(super) sack: bool,
     sack_block: Option<(u32, u32)>,
+    /// TSval and TSecr of whatever is sent.
+    pub(super) timestamps: Option<(u32, u32)>,
+}
+
+/// Lengths and sums of an IPv4 packet that was edited.
+pub(super) fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
+    let at = |from: usize| <[u8; 4]>::try_from(&packet[from..from + 4]).unwrap();
+    let addresses = (at(12).into(), at(16).into());
+    let tcp_start = usize::from(packet[0] & 0xf) * 4;
+    seal(&mut packet, tcp_start, addresses, false);
+    packet
 }
 
 impl Trace {
@@ -61,6 +72,7 @@ impl Trace {
             now,
             sack: false,
             sack_block: None,
+            timestamps: None,
         }
     }
 
@@ -77,7 +89,12 @@ impl Trace {
         assert_eq!(self.client(1, 1, ACK, ""), ["inside 1 1 . \"\""]);
     }
 
-    fn packet(&mut self, leg: Leg, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<String> {
+    /// A packet with numbers counted from the initial ones.
+    pub(super) fn craft(&self, leg: Leg, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<u8> {
+        let (seq_start, ack_start) = match leg {
+            Leg::Outside => (CLIENT_ISS, SERVER_ISS),
+            Leg::Inside => (SERVER_ISS, CLIENT_ISS),
+        };
         let (source, destination) = match leg {
             Leg::Outside => (CLIENT, SERVER),
             Leg::Inside => (SERVER, CLIENT),
@@ -88,11 +105,11 @@ impl Trace {
             hop_limit: 64,
             traffic_class: 0,
             flow_label: 0,
-            seq,
-            ack,
+            seq: seq_start.wrapping_add(seq),
+            ack: if flags & ACK == 0 { 0 } else { ack_start.wrapping_add(ack) },
             flags: flags & !SYN,
             window: 1000,
-            timestamps: None,
+            timestamps: self.timestamps,
             sack_blocks: self.sack_block.as_slice(),
         };
         let made = minted.headers();
@@ -103,8 +120,19 @@ impl Trace {
             packet.extend([4, 2, 1, 1]);
         }
         packet.extend_from_slice(payload.as_bytes());
-        let addresses = (minted.source.ip(), minted.destination.ip());
-        seal(&mut packet, made.tcp_start, addresses, false);
+        sealed(packet)
+    }
+
+    /// What leaves for `packet`.
+    pub(super) fn send_raw(&mut self, leg: Leg, packet: &[u8]) -> Vec<Vec<u8>> {
+        let mut packet = packet.to_vec();
+        self.outbox.clear();
+        self.engine.handle_packet(self.now, leg, &mut packet, Offload::default(), &mut self.outbox);
+        self.outbox.departures(&packet).map(|departure| departure.packet.to_vec()).collect()
+    }
+
+    /// What leaves for `packet`, read.
+    pub(super) fn send(&mut self, leg: Leg, mut packet: Vec<u8>) -> Vec<String> {
         self.outbox.clear();
         self.engine.handle_packet(self.now, leg, &mut packet, Offload::default(), &mut self.outbox);
         self.outbox.departures(&packet).map(|departure| read(&departure)).collect()
@@ -125,14 +153,23 @@ impl Trace {
         self.outbox.departures(&[]).map(|departure| read(&departure)).collect()
     }
 
+    /// The same as octets.
+    pub(super) fn deadline_raw(&mut self) -> Vec<Vec<u8>> {
+        self.outbox.clear();
+        self.engine.handle_deadline(self.now, &mut self.outbox);
+        let departures: Vec<_> = self.outbox.departures(&[]).map(|d| d.packet.to_vec()).collect();
+        assert!(!departures.is_empty());
+        departures
+    }
+
     pub(super) fn client(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<String> {
-        let ack = if flags & ACK == 0 { 0 } else { SERVER_ISS.wrapping_add(ack) };
-        self.packet(Leg::Outside, CLIENT_ISS.wrapping_add(seq), ack, flags, payload)
+        let packet = self.craft(Leg::Outside, seq, ack, flags, payload);
+        self.send(Leg::Outside, packet)
     }
 
     pub(super) fn server(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<String> {
-        let ack = if flags & ACK == 0 { 0 } else { CLIENT_ISS.wrapping_add(ack) };
-        self.packet(Leg::Inside, SERVER_ISS.wrapping_add(seq), ack, flags, payload)
+        let packet = self.craft(Leg::Inside, seq, ack, flags, payload);
+        self.send(Leg::Inside, packet)
     }
 }
 

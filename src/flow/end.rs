@@ -1,7 +1,11 @@
 //! What is known about one end of a connection, from its SYN and from what it sent last.
 
-use crate::limits::{MSS_DEFAULT_IPV4, MSS_DEFAULT_IPV6};
+use crate::limits::{
+    BEHIND_MAX, MSS_DEFAULT_IPV4, MSS_DEFAULT_IPV6, TIMESTAMP_LIFE, TIMESTAMP_TICKS_BEHIND,
+};
+use crate::time::Instant;
 use crate::wire::mint::Minted;
+use crate::wire::options::{Allowed, TcpOptions};
 use crate::wire::packet::Headers;
 
 /// The smallest segment size that is believed, as Linux has it (`TCP_MIN_MSS` is 88 less options).
@@ -16,39 +20,100 @@ pub(super) struct End {
     pub(super) window_shift: Option<u8>,
     /// It accepts SACK.
     pub(super) sack: bool,
-    /// TSval and TSecr that it sent last.
+    /// The newest TSval and TSecr of what it sent and was not ahead of a hole.
     pub(super) timestamps: Option<(u32, u32)>,
+    /// TS.Recent as the receiver of what it sends keeps it, and since when.
+    recent: Option<(u32, Instant)>,
+    /// The largest window that it has offered, in octets.
+    window: u32,
+    /// The highest TTL or hop limit that it has shown.
     hop_limit: u8,
     traffic_class: u8,
     flow_label: u32,
+    /// A congestion mark came with octets that did not leave: the next packet bears it.
+    pub(super) is_congested: bool,
 }
 
 impl End {
-    /// Reads an end's SYN or SYN/ACK.
-    pub(super) fn new(syn: &Headers) -> Self {
+    /// Reads an end's SYN or SYN/ACK; of its options, `options` count.
+    pub(super) fn new(syn: &Headers, options: TcpOptions, now: Instant) -> Self {
         let default = if syn.is_ipv6() { MSS_DEFAULT_IPV6 } else { MSS_DEFAULT_IPV4 };
         Self {
-            mss: syn.options.mss.unwrap_or(default).max(MSS_MIN),
-            window_shift: syn.options.window_shift,
-            sack: syn.options.sack_permitted,
-            timestamps: syn.options.timestamps,
+            mss: options.mss.unwrap_or(default).max(MSS_MIN),
+            window_shift: options.window_shift,
+            sack: options.sack_permitted,
+            timestamps: options.timestamps,
+            recent: options.timestamps.map(|(value, _)| (value, now)),
+            window: u32::from(syn.window),
             hop_limit: syn.hop_limit,
             traffic_class: syn.traffic_class,
             flow_label: syn.flow_label,
+            is_congested: false,
         }
     }
 
-    /// Remembers what minted packets need to look like this end's own. Timestamps never go back:
-    /// a minted one must not be refused as old (RFC 7323 section 5.3), nor may it be newer than
-    /// the end's own clock.
-    pub(super) fn remember(&mut self, headers: &Headers) {
-        self.hop_limit = headers.hop_limit;
+    /// Whether its SYN has come.
+    pub(super) fn is_known(&self) -> bool {
+        self.mss > 0
+    }
+
+    /// What the answer to its SYN may carry: an option that was not offered is none that was
+    /// agreed on (RFC 7323 sections 1.3 and 2.2, RFC 2018 section 2).
+    pub(super) fn allows(&self) -> Allowed {
+        Allowed {
+            window_scale: self.window_shift.is_some(),
+            sack_permitted: self.sack,
+            timestamps: self.timestamps.is_some(),
+            ..Allowed::SYN
+        }
+    }
+
+    /// Octets by which an acknowledgement that it sends, or a repeat of what it was sent, may lie
+    /// behind (RFC 5961 section 5.2: the largest window that it offered; here no less than any).
+    pub(super) fn reach(&self) -> usize {
+        self.window.max(BEHIND_MAX) as usize
+    }
+
+    /// By how many ticks the receiver finds a segment with `value` too old; nothing if it does not
+    /// (RFC 7323 section 5.3). Some hosts send zeros with their SYN.
+    pub(super) fn ticks_behind(&self, value: u32, now: Instant) -> Option<i32> {
+        let (recent, since) = self.recent.filter(|&(recent, _)| recent != 0)?;
+        let behind = recent.wrapping_sub(value).cast_signed();
+        (behind > TIMESTAMP_TICKS_BEHIND && now.since(since) < TIMESTAMP_LIFE).then_some(behind)
+    }
+
+    /// Takes `value` for TS.Recent: the segment starts where the receiver has acknowledged
+    /// (RFC 7323 section 5.3, R3).
+    pub(super) fn advance_recent(&mut self, value: u32, now: Instant) {
+        if self.recent.is_some_and(|(recent, since)| {
+            value.wrapping_sub(recent).cast_signed() >= 0 || now.since(since) >= TIMESTAMP_LIFE
+        }) {
+            self.recent = Some((value, now));
+        }
+    }
+
+    /// Remembers what minted packets need to look like this end's own.
+    pub(super) fn remember(&mut self, headers: &Headers, shift: u8) {
+        self.window = self.window.max(u32::from(headers.window) << shift);
+        self.hop_limit = self.hop_limit.max(headers.hop_limit);
         self.traffic_class = headers.traffic_class;
         self.flow_label = headers.flow_label;
+    }
+
+    /// Remembers the timestamps of a segment that lies ahead of no hole. They never go back: a
+    /// minted one must not be refused as old (RFC 7323 section 5.3). Those ahead of a hole do not
+    /// count, or what fills it would be refused as old.
+    pub(super) fn remember_timestamps(&mut self, headers: &Headers) {
         if let (Some(last), Some(new)) = (self.timestamps, headers.options.timestamps) {
             let is_newer = new.0.wrapping_sub(last.0).cast_signed() >= 0;
             self.timestamps = Some(if is_newer { new } else { last });
         }
+    }
+
+    /// The hop limit with which a packet of this end leaves, that came with `hop_limit`: none may
+    /// die between the guard and the receiver.
+    pub(super) fn hop_limit(&self, hop_limit: u8) -> u8 {
+        self.hop_limit.max(hop_limit)
     }
 
     /// The headers of a packet on behalf of this end, numbers left open.

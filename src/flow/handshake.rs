@@ -9,10 +9,12 @@ use crate::inspect::{ClientJudge, ServerJudge};
 use crate::smtp::Session;
 use crate::stream::{Offset, Round};
 use crate::tcp::{Seq, SeqSpace};
-use crate::wire::options;
+use crate::time::Instant;
+use crate::wire::options::{self, Allowed};
 use crate::wire::packet::{Headers, Patch, flags};
 
-/// What a SYN said that may begin a new connection in the place of a dead one.
+/// What another SYN said: it begins the connection if the server answers that one, be it in the
+/// place of a dead connection or of a SYN that it never got.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reborn {
     client: End,
@@ -29,14 +31,16 @@ impl Flow {
         packet: &mut [u8],
         context: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        if headers.has(flags::ACK) {
-            self.judge_syn_ack(direction, headers)?;
+        let allowed = if headers.has(flags::ACK) {
+            self.judge_syn_ack(direction, headers, context.now)?;
+            self.ends.to_server.allows()
         } else {
-            self.judge_syn(direction, headers)?;
-        }
+            self.judge_syn(direction, headers, context.now)?;
+            Allowed::SYN
+        };
         // A rewriter can honour the classic options only, and nothing on a SYN is inspected.
         let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
-        if options::clear_unknown(list.unwrap_or_default()) {
+        if options::clear_others(list.unwrap_or_default(), allowed) {
             context.counters.happened(Event::OptionCleared);
         }
         if headers.payload_len() > 0 {
@@ -53,23 +57,35 @@ impl Flow {
     }
 
     /// A SYN without ACK, from the client: the first, a repeat, or one for a connection reborn.
-    fn judge_syn(&mut self, direction: Direction, headers: &Headers) -> Result<(), DropReason> {
+    fn judge_syn(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         if direction == Direction::ToClient {
             // A simultaneous open or a split handshake: mail needs neither.
             return Err(DropReason::BadHandshake);
         }
         let iss = Seq::new(headers.seq);
+        let client = End::new(headers, headers.options.within(Allowed::SYN), now);
+        let syn = Reborn { client, iss, window: headers.window };
+        let is_repeat = self.halves.to_server.space.iss() == iss;
         match self.stage {
-            Stage::SynSent => {}
-            Stage::SynReceived if self.halves.to_server.space.iss() == iss => return Ok(()),
-            // A live server answers with a challenge (RFC 5961 section 4); nothing changes here.
-            Stage::SynReceived | Stage::Established | Stage::Reset(_) | Stage::Ended => {
-                let client = End::new(headers);
-                self.reborn = Some(Box::new(Reborn { client, iss, window: headers.window }));
-                return Ok(());
+            Stage::SynSent if is_repeat || !self.ends.to_server.is_known() => {
+                let other = self.reborn.take();
+                self.begin(syn);
+                self.reborn = other;
             }
+            Stage::SynReceived if is_repeat => {}
+            // Which of two SYNs counts is the server's to say. A live one answers with a challenge
+            // (RFC 5961 section 4); nothing changes here.
+            Stage::SynSent
+            | Stage::SynReceived
+            | Stage::Established
+            | Stage::Reset(_)
+            | Stage::Ended => self.reborn = Some(Box::new(syn)),
         }
-        self.begin(Reborn { client: End::new(headers), iss, window: headers.window });
         Ok(())
     }
 
@@ -78,6 +94,7 @@ impl Flow {
         self.stage = Stage::SynSent;
         self.reborn = None;
         self.ends.to_server = syn.client;
+        self.ends.to_client = End::default();
         self.halves.to_server = Half::new(syn.iss);
         self.halves.to_client = Half::default();
         self.halves.to_client.open_window(syn.window);
@@ -87,15 +104,19 @@ impl Flow {
     }
 
     /// A SYN/ACK, from the server.
-    fn judge_syn_ack(&mut self, direction: Direction, headers: &Headers) -> Result<(), DropReason> {
+    fn judge_syn_ack(
+        &mut self,
+        direction: Direction,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         if direction == Direction::ToServer {
             return Err(DropReason::BadHandshake);
         }
-        let answers = |iss| SeqSpace::new(iss).seq_of(Offset::ZERO) == Seq::new(headers.ack);
-        if let Some(syn) = self.reborn.as_deref().copied().filter(|syn| answers(syn.iss)) {
+        if let Some(syn) = self.reborn.as_deref().copied().filter(|syn| answers(headers, syn.iss)) {
             self.begin(syn);
         }
-        if !answers(self.halves.to_server.space.iss()) {
+        if !answers(headers, self.halves.to_server.space.iss()) {
             return Err(DropReason::BadHandshake);
         }
         let iss = Seq::new(headers.seq);
@@ -110,31 +131,13 @@ impl Flow {
             }
         }
         self.stage = Stage::SynReceived;
-        self.ends.to_client = End::new(headers);
+        let options = headers.options.within(self.ends.to_server.allows());
+        self.ends.to_client = End::new(headers, options, now);
         let client_window = self.halves.to_client.told_window;
         self.halves.to_client = Half::new(iss);
         self.halves.to_client.open_window(client_window);
         self.halves.to_server.open_window(headers.window);
         Ok(())
-    }
-
-    /// The third segment of the handshake, or any that acknowledges the SYN/ACK.
-    pub(super) fn establish(
-        &mut self,
-        direction: Direction,
-        headers: &Headers,
-    ) -> Result<(), DropReason> {
-        let first = self.halves.to_client.space.seq_of(Offset::ZERO);
-        match self.stage {
-            Stage::SynReceived
-                if direction == Direction::ToServer && Seq::new(headers.ack) == first =>
-            {
-                self.stage = Stage::Established;
-                Ok(())
-            }
-            Stage::Established | Stage::Reset(_) => Ok(()),
-            Stage::SynSent | Stage::SynReceived | Stage::Ended => Err(DropReason::BadHandshake),
-        }
     }
 
     /// Takes a reset. It passes when it lies where the receiver may believe it (RFC 5961
@@ -150,9 +153,15 @@ impl Flow {
         let mut is_exact = true;
         let seq = if self.stage == Stage::SynSent {
             // The server refuses the connection: its space is not known yet.
-            let is_answer = direction == Direction::ToServer
-                || (headers.has(flags::ACK)
-                    && Seq::new(headers.ack) == other.space.seq_of(Offset::ZERO));
+            let is_answer = match direction {
+                Direction::ToServer => Seq::new(headers.seq) == half.next_seq(),
+                Direction::ToClient => {
+                    let reborn = self.reborn.as_deref();
+                    headers.has(flags::ACK)
+                        && (answers(headers, other.space.iss())
+                            || reborn.is_some_and(|syn| answers(headers, syn.iss)))
+                }
+            };
             if !is_answer {
                 return Err(DropReason::OutOfWindow);
             }
@@ -186,6 +195,7 @@ impl Flow {
         if is_exact {
             self.stage = Stage::Reset(direction);
         }
+        self.raise_hop_limit(direction, headers, packet, context);
         self.relay_header(direction, headers, packet, patch, context);
         Ok(())
     }
@@ -200,4 +210,9 @@ impl Flow {
         self.halves.to_server.free();
         self.halves.to_client.free();
     }
+}
+
+/// Whether `headers` acknowledge the SYN that carried `iss`, and no more.
+fn answers(headers: &Headers, iss: Seq) -> bool {
+    SeqSpace::new(iss).seq_of(Offset::ZERO) == Seq::new(headers.ack)
 }

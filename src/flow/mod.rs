@@ -4,6 +4,7 @@
 //!
 //! Must not know: other flows, devices, clocks.
 
+mod accept;
 mod end;
 mod half;
 mod handshake;
@@ -220,10 +221,13 @@ impl Flow {
                 // It may be anybody's: it keeps nothing alive.
                 return Ok(());
             }
-        } else if headers.has(flags::RST) {
-            self.handle_reset(direction, headers, packet, context)?;
         } else {
-            self.handle_segment(direction, headers, packet, context)?;
+            let headers = self.clear_options(headers, packet, context);
+            if headers.has(flags::RST) {
+                self.handle_reset(direction, &headers, packet, context)?;
+            } else {
+                self.handle_segment(direction, &headers, packet, context)?;
+            }
         }
         if self.is_over() && !matches!(self.stage, Stage::Reset(_)) {
             self.halves.to_server.free();

@@ -1,8 +1,9 @@
 //! The walk of a segment: judge the envelope; let the other half hear the acknowledgement; let
 //! this half take the octets; pump; send what is due.
 
+use super::accept::Accepted;
 use super::half::{Heard, Writer};
-use super::{Context, Flow, Stage, count};
+use super::{Context, Flow, count};
 use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
 use crate::inspect::Fault;
@@ -46,18 +47,11 @@ impl Flow {
         packet: &mut [u8],
         context: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        if !headers.has(flags::ACK) {
-            return Err(DropReason::BadFlags);
-        }
-        let start = self.place(direction, headers)?;
-        let acknowledged = self.halves[!direction].check_ack(Seq::new(headers.ack))?;
-        self.establish(direction, headers)?;
-        if self.stage == Stage::Reset(direction) {
-            // Who has reset says no more: the reset was somebody else's.
-            self.stage = Stage::Established;
-        }
+        let Accepted { start, acknowledged, headers } =
+            self.accept(direction, headers, context.now)?;
+        let headers = &headers;
+        self.begin_segment(direction, start, headers, packet, context);
 
-        self.ends[direction].remember(headers);
         if let (Some(start), Some((value, _))) = (start, headers.options.timestamps) {
             let half = &mut self.halves[direction];
             half.stand_in.note_timestamp(start, half.told_ack, value);
@@ -78,6 +72,7 @@ impl Flow {
         let took = judged.unwrap_or(Took::InOrder { is_untouched: false });
 
         let load = self.load(direction, start, headers, took, nxt);
+        self.carry_congestion(direction, headers, packet, load);
         if !load.span.is_empty() || load.fin {
             self.relay(direction, headers, packet, heard, load, context);
         } else {
@@ -92,19 +87,6 @@ impl Flow {
         self.acknowledge(direction, start, took, headers, load, context);
         self.watch(context.now);
         Ok(())
-    }
-
-    /// Where the segment starts in the sender's stream; nothing for a keep-alive before its first
-    /// octet. A segment beyond what the sender was offered is not acceptable (RFC 9293
-    /// section 3.10.7.4).
-    fn place(&self, direction: Direction, headers: &Headers) -> Result<Option<Offset>, DropReason> {
-        let half = &self.halves[direction];
-        match half.space.offset_of(Seq::new(headers.seq), half.reassembly.end()) {
-            // One more: the FIN takes a number too.
-            Some(start) if start <= half.told_edge + 1 => Ok(Some(start)),
-            None if headers.payload_len() <= 1 => Ok(None),
-            _ => Err(DropReason::OutOfWindow),
-        }
     }
 
     /// Lets the half take the segment's octets and FIN.
@@ -127,10 +109,11 @@ impl Flow {
             return Ok(Took::Old);
         }
         if half.fin.is_some_and(|fin| end > fin) && !payload.is_empty() {
-            context.counters.dropped(DropReason::AfterFin);
-            return Ok(Took::Refused);
+            // A FIN ahead of a hole is a rumour: its sender goes on behind it, so there was none.
+            context.counters.happened(Event::Inconsistent);
+            half.fin = None;
         }
-        if headers.has(flags::FIN) && half.fin.is_none() && end >= half.reassembly.end() {
+        if headers.has(flags::FIN) {
             half.fin = Some(end);
         }
         if payload.is_empty() {

@@ -3,6 +3,7 @@
 //! Must not know: connections, streams, SMTP.
 
 pub mod checksum;
+pub mod hygiene;
 pub mod mint;
 pub mod offload;
 pub mod options;

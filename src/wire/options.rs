@@ -9,6 +9,11 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const MD5: u8 = 19;
+const TCP_AO: u8 = 29;
+const MPTCP: u8 = 30;
+/// The subtype of MPTCP that adds a path to a connection (RFC 8684 section 3.2).
+const MP_JOIN: u8 = 1;
 
 /// The largest shift that counts (RFC 7323 section 2.3).
 const WINDOW_SHIFT_MAX: u8 = 14;
@@ -26,14 +31,53 @@ pub struct TcpOptions {
     pub timestamps: Option<(u32, u32)>,
     /// Where the SACK blocks start in the option list, and how many there are.
     pub sack_blocks: Option<(usize, usize)>,
+    /// A signature over headers and data (RFC 2385, RFC 5925).
+    pub is_signed: bool,
+    /// A second path of a connection (RFC 8684 section 3.2).
+    pub joins: bool,
+    /// Something other than the options above is in the list.
+    has_others: bool,
+}
+
+/// Which options a segment may carry.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowed {
+    /// Maximum segment size.
+    pub mss: bool,
+    /// Window scale.
+    pub window_scale: bool,
+    /// SACK-permitted.
+    pub sack_permitted: bool,
+    /// SACK blocks.
+    pub sack: bool,
+    /// Timestamps.
+    pub timestamps: bool,
+}
+
+impl Allowed {
+    /// What a rewriter can honour of a SYN. So MPTCP (RFC 8684), Fast Open (RFC 7413) and whatever
+    /// comes next are never negotiated past the guard.
+    pub const SYN: Self =
+        Self { mss: true, window_scale: true, sack_permitted: true, sack: false, timestamps: true };
+
+    const fn has(self, kind: u8) -> bool {
+        match kind {
+            MSS => self.mss,
+            WINDOW_SCALE => self.window_scale,
+            SACK_PERMITTED => self.sack_permitted,
+            SACK => self.sack,
+            TIMESTAMPS => self.timestamps,
+            _ => false,
+        }
+    }
 }
 
 /// A malformed option list: hosts differ on what they do with it, so nobody gets to see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Walks `list`; each step is `(kind, start, length)` of one option.
-fn walk(list: &[u8], mut each: impl FnMut(u8, usize, usize)) -> Result<(), Malformed> {
+/// Walks `list`; each step is `(kind, start, length)` of one option. Returns where it ends.
+fn walk(list: &[u8], mut each: impl FnMut(u8, usize, usize)) -> Result<usize, Malformed> {
     let mut at = 0;
     while let Some(&kind) = list.get(at) {
         match kind {
@@ -49,7 +93,7 @@ fn walk(list: &[u8], mut each: impl FnMut(u8, usize, usize)) -> Result<(), Malfo
             }
         }
     }
-    Ok(())
+    Ok(at)
 }
 
 fn u32_at(list: &[u8], at: usize) -> u32 {
@@ -57,26 +101,54 @@ fn u32_at(list: &[u8], at: usize) -> u32 {
 }
 
 impl TcpOptions {
-    /// Reads an option list.
+    /// Reads an option list. An option that comes twice is malformed too: hosts differ on which of
+    /// the two counts.
     pub fn parse(list: &[u8]) -> Result<Self, Malformed> {
         let mut options = Self::default();
-        let mut wrong_length = false;
-        walk(list, |kind, at, len| match (kind, len) {
-            (MSS, 4) => {
-                options.mss = list.get(at + 2..at + 4).map(|o| u16::from_be_bytes([o[0], o[1]]));
+        let mut is_wrong = false;
+        let mut seen = 0_u16;
+        let end = walk(list, |kind, at, len| {
+            match (kind, len) {
+                (MSS, 4) => {
+                    options.mss =
+                        list.get(at + 2..at + 4).map(|o| u16::from_be_bytes([o[0], o[1]]));
+                }
+                (WINDOW_SCALE, 3) => {
+                    options.window_shift = list.get(at + 2).map(|&s| s.min(WINDOW_SHIFT_MAX));
+                }
+                (SACK_PERMITTED, 2) => options.sack_permitted = true,
+                (TIMESTAMPS, 10) => {
+                    options.timestamps = Some((u32_at(list, at + 2), u32_at(list, at + 6)));
+                }
+                (SACK, 10 | 18 | 26 | 34) => options.sack_blocks = Some((at + 2, (len - 2) / 8)),
+                (MSS | WINDOW_SCALE | SACK_PERMITTED | TIMESTAMPS | SACK, _) => is_wrong = true,
+                (MD5 | TCP_AO, _) => options.is_signed = true,
+                _ => {
+                    let subtype = list.get(at + 2).filter(|_| kind == MPTCP && len > 2);
+                    options.joins |= subtype.is_some_and(|octet| octet >> 4 == MP_JOIN);
+                    options.has_others = true;
+                }
             }
-            (WINDOW_SCALE, 3) => {
-                options.window_shift = list.get(at + 2).map(|&s| s.min(WINDOW_SHIFT_MAX));
+            if kind <= TIMESTAMPS {
+                is_wrong |= seen & 1 << kind != 0;
+                seen |= 1 << kind;
             }
-            (SACK_PERMITTED, 2) => options.sack_permitted = true,
-            (TIMESTAMPS, 10) => {
-                options.timestamps = Some((u32_at(list, at + 2), u32_at(list, at + 6)));
-            }
-            (SACK, 10 | 18 | 26 | 34) => options.sack_blocks = Some((at + 2, (len - 2) / 8)),
-            (MSS | WINDOW_SCALE | SACK_PERMITTED | TIMESTAMPS | SACK, _) => wrong_length = true,
-            _ => {}
         })?;
-        if wrong_length { Err(Malformed) } else { Ok(options) }
+        options.has_others |= list.get(end..).is_some_and(|rest| rest.iter().any(|&o| o != END));
+        if is_wrong { Err(Malformed) } else { Ok(options) }
+    }
+
+    /// The options as far as they are `allowed`.
+    pub fn within(self, allowed: Allowed) -> Self {
+        Self {
+            mss: self.mss.filter(|_| allowed.mss),
+            window_shift: self.window_shift.filter(|_| allowed.window_scale),
+            sack_permitted: self.sack_permitted && allowed.sack_permitted,
+            sack_blocks: self.sack_blocks.filter(|_| allowed.sack),
+            timestamps: self.timestamps.filter(|_| allowed.timestamps),
+            has_others: false,
+            ..self
+        }
     }
 
     /// The edges of SACK block `index` of `list`.
@@ -107,37 +179,53 @@ pub fn set_sack_blocks(list: &mut [u8], options: &TcpOptions, blocks: &[(u32, u3
     }
 }
 
-/// Writes `echo` for the TSecr of `list`, if it has timestamps (RFC 7323 section 3.2).
+/// Writes another TSval into `list`.
+pub fn set_timestamp(list: &mut [u8], value: u32) {
+    write_timestamp(list, 2, value);
+}
+
+/// Writes another TSecr into `list`.
 pub fn set_echo(list: &mut [u8], echo: u32) {
+    write_timestamp(list, 6, echo);
+}
+
+fn write_timestamp(list: &mut [u8], field: usize, value: u32) {
     let mut found = None;
-    let walked = walk(list, |kind, at, len| {
+    if walk(list, |kind, at, len| {
         if (kind, len) == (TIMESTAMPS, 10) {
-            found = Some(at + 6);
+            found = Some(at + field);
         }
-    });
-    if let (Ok(()), Some(field)) = (walked, found.and_then(|at| list.get_mut(at..at + 4))) {
-        field.copy_from_slice(&echo.to_be_bytes());
+    })
+    .is_ok()
+        && let Some(field) = found.and_then(|at| list.get_mut(at..at + 4))
+    {
+        field.copy_from_slice(&value.to_be_bytes());
     }
 }
 
-/// Overwrites with NOP each option of a SYN that a rewriter cannot honour: all but MSS, window
-/// scale, SACK-permitted and timestamps. So MPTCP (RFC 8684), Fast Open (RFC 7413), MD5 (RFC 2385)
-/// and whatever comes next are never negotiated past the guard. Returns whether any was there.
-pub fn clear_unknown(list: &mut [u8]) -> bool {
-    let mut unknown = [(0, 0); 20];
-    let mut count = 0;
-    let walked = walk(list, |kind, at, len| {
-        if !matches!(kind, MSS | WINDOW_SCALE | SACK_PERMITTED | TIMESTAMPS)
-            && let Some(slot) = unknown.get_mut(count)
-        {
-            *slot = (at, len);
-            count += 1;
+/// Overwrites with NOP each option that is not `allowed`, and what lies behind the end with zeros.
+/// Returns whether any was there.
+pub fn clear_others(list: &mut [u8], allowed: Allowed) -> bool {
+    let mut is_cleared = false;
+    let mut at = 0;
+    while let Some(&kind) = list.get(at) {
+        if kind == END {
+            let rest = list.get_mut(at..).unwrap_or_default();
+            is_cleared |= rest.iter().any(|&octet| octet != END);
+            rest.fill(END);
+            break;
         }
-    });
-    for &(at, len) in &unknown[..count] {
-        list[at..at + len].fill(NOP);
+        let len = if kind == NOP { 1 } else { list.get(at + 1).copied().map_or(0, usize::from) };
+        let Some(option) = list.get_mut(at..at + len).filter(|option| !option.is_empty()) else {
+            break;
+        };
+        if kind != NOP && !allowed.has(kind) {
+            option.fill(NOP);
+            is_cleared = true;
+        }
+        at += len;
     }
-    walked.is_ok() && count > 0
+    is_cleared
 }
 
 #[cfg(test)]
@@ -157,12 +245,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_becomes_nop() {
+    fn what_is_not_allowed_becomes_nop() {
         let mut list = SYN.to_vec();
-        assert!(clear_unknown(&mut list));
+        assert!(clear_others(&mut list, Allowed::SYN));
         assert_eq!(list[..20], SYN[..20]);
         assert_eq!(list[20..], [1; 8]);
-        assert!(!clear_unknown(&mut list));
+        assert!(!clear_others(&mut list, Allowed::SYN));
+        let unscaled = Allowed { window_scale: false, timestamps: false, ..Allowed::SYN };
+        assert!(clear_others(&mut list, unscaled));
+        assert_eq!(list[..6], SYN[..6]);
+        assert_eq!(list[6..], [1; 22]);
+        let options = TcpOptions::parse(SYN).unwrap();
+        assert_eq!(options.within(unscaled), TcpOptions::parse(&list).unwrap());
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_is_blanked() {
+        let mut list = [1, 0, 7, 9];
+        assert!(TcpOptions::parse(&list).unwrap().has_others);
+        assert!(clear_others(&mut list, Allowed::SYN));
+        assert_eq!(list, [1, 0, 0, 0]);
+        assert!(!TcpOptions::parse(&list).unwrap().has_others);
+    }
+
+    #[test]
+    fn signatures_and_joins_are_seen() {
+        let mut md5 = vec![19, 18];
+        md5.resize(18, 7);
+        assert!(TcpOptions::parse(&md5).unwrap().is_signed);
+        assert!(TcpOptions::parse(&[29, 4, 0, 0]).unwrap().is_signed);
+        assert!(TcpOptions::parse(&[30, 12, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap().joins);
+        assert!(!TcpOptions::parse(&[30, 4, 0x01, 0x81]).unwrap().joins, "MP_CAPABLE");
+    }
+
+    #[test]
+    fn a_timestamp_is_written_over() {
+        let mut list = SYN.to_vec();
+        set_timestamp(&mut list, 6);
+        assert_eq!(TcpOptions::parse(&list).unwrap().timestamps, Some((6, 9)));
     }
 
     #[test]
@@ -182,6 +302,7 @@ mod tests {
             &[8],
             &[3, 4, 1, 1],
             &[5, 9, 0, 0, 0, 0, 0, 0, 0],
+            &[3, 3, 1, 3, 3, 2],
         ] {
             assert_eq!(TcpOptions::parse(list), Err(Malformed), "{list:?}");
         }

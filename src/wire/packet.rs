@@ -27,6 +27,9 @@ pub mod flags {
     pub const CWR: u8 = 128;
 }
 
+/// The ECN field of the traffic class; both bits set mean congestion experienced (RFC 3168).
+const ECN: u8 = 3;
+
 /// What was read from the headers of one packet, and where its parts lie.
 #[derive(Debug, Clone, Copy)]
 pub struct Headers {
@@ -40,6 +43,8 @@ pub struct Headers {
     pub ack: u32,
     /// Control bits.
     pub flags: u8,
+    /// The four bits beside the data offset: reserved ones, and AE (RFC 9768).
+    pub reserved: u8,
     /// Window field, unscaled.
     pub window: u16,
     /// Options.
@@ -94,6 +99,7 @@ impl Headers {
             seq: tcp.sequence_number(),
             ack: tcp.acknowledgment_number(),
             flags: tcp.slice()[13],
+            reserved: tcp.slice()[12] & 0xf,
             window: tcp.window_size(),
             options: TcpOptions::parse(tcp.options()).map_err(|_| DropReason::BadOptions)?,
             hop_limit,
@@ -108,6 +114,11 @@ impl Headers {
     /// Whether `flag` is set.
     pub const fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether a router has marked the packet, as it would else have dropped it (RFC 3168).
+    pub const fn is_congested(&self) -> bool {
+        self.traffic_class & ECN == ECN
     }
 
     /// Octets of payload.
@@ -159,11 +170,31 @@ fn put<const N: usize>(packet: &mut [u8], at: usize, value: [u8; N]) {
     }
 }
 
-/// Writes `patch` into the TCP header that starts at `tcp_start`, and clears the urgent pointer:
-/// the octet stays in line for everybody (RFC 6093 section 3.4).
+/// Marks an IP packet as one that has met congestion, if its sender would hear of it; returns
+/// whether it would.
+pub fn mark_congestion(packet: &mut [u8], headers: &Headers) -> bool {
+    if headers.traffic_class & ECN == 0 {
+        return false;
+    }
+    if let Some(octet) = packet.get_mut(1) {
+        *octet |= if headers.is_ipv6() { ECN << 4 } else { ECN };
+    }
+    true
+}
+
+/// Writes another TTL or hop limit.
+pub fn set_hop_limit(packet: &mut [u8], is_ipv6: bool, hop_limit: u8) {
+    put(packet, if is_ipv6 { 7 } else { 8 }, [hop_limit]);
+}
+
+/// Writes `patch` into the TCP header that starts at `tcp_start`, clears the reserved bits, and
+/// clears the urgent pointer: the octet stays in line for everybody (RFC 6093 section 3.4).
 pub fn patch_tcp(packet: &mut [u8], tcp_start: usize, patch: Patch) {
     put(packet, tcp_start + 4, patch.seq.to_be_bytes());
     put(packet, tcp_start + 8, patch.ack.to_be_bytes());
+    if let Some(octet) = packet.get_mut(tcp_start + 12) {
+        *octet &= 0xf0;
+    }
     put(packet, tcp_start + 13, [patch.flags & !flags::URG]);
     put(packet, tcp_start + 14, patch.window.to_be_bytes());
     put(packet, tcp_start + 18, [0, 0]);

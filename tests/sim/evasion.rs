@@ -2,12 +2,14 @@
 //! the server is something that the guard would let through again.
 
 use fastrand::Rng;
+use mailguard::counters::{Counters, Event};
 
 use crate::client::Manners;
+use crate::decoys;
 use crate::guard::Guard;
 use crate::pace::Cut;
 use crate::reference::{Mode, judge};
-use crate::report::each_seed;
+use crate::report::{each_seed, must, scenarios};
 use crate::scenario::{Failure, Scenario};
 use crate::script;
 use crate::trace::{Trace, difference};
@@ -102,4 +104,30 @@ fn no_trick_behind_a_lone_cr_reaches_the_server() {
 #[test]
 fn other_words_for_the_same_octets_are_ignored() {
     each_seed("evasion::other_words_for_the_same_octets_are_ignored", 120, run);
+}
+
+fn attacked(seed: u64) -> Scenario {
+    let mut scenario = Scenario::seeded(Mode::ALL[1 + seed as usize % 2], seed);
+    scenario.attacked = true;
+    scenario
+}
+
+#[test]
+fn decoys_change_nothing() {
+    scenarios("evasion::decoys_change_nothing", 800, attacked);
+}
+
+#[test]
+fn every_decoy_is_met() {
+    let mut counters = Counters::default();
+    for seed in 0..60 {
+        counters.add(&must("evasion::every_decoy_is_met", &attacked(seed)).counters);
+    }
+    for reason in decoys::reasons() {
+        assert!(counters.drops(reason) > 0, "no decoy was dropped as {}", reason.label());
+    }
+    for event in [Event::ReservedCleared, Event::TtlRaised, Event::IpCleared, Event::OptionCleared]
+    {
+        assert!(counters.events(event) > 0, "nothing was counted as {}", event.label());
+    }
 }

@@ -11,6 +11,7 @@ use mailguard::policy::{Bounds, Midstream, Personality, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 
+use crate::decoys;
 use crate::kernel::{self, Merge, Super};
 use crate::laws::Laws;
 use crate::packet::{self, Packet};
@@ -36,6 +37,10 @@ pub(crate) struct Guard {
     pub(crate) taken: u64,
     pub(crate) supers: u64,
     deadlines: (u64, u32),
+    /// Draws the decoys that come before packets of the sessions, if any do.
+    pub(crate) attacker: Option<Rng>,
+    /// Decoys that came.
+    pub(crate) decoys: u64,
     /// Every packet that was given to the engine, if they are wanted.
     pub(crate) record: Option<Vec<(Leg, Vec<u8>)>>,
 }
@@ -67,6 +72,8 @@ impl Guard {
             taken: 0,
             supers: 0,
             deadlines: (0, 0),
+            attacker: None,
+            decoys: 0,
             record: None,
         }
     }
@@ -96,9 +103,10 @@ impl Guard {
         &mut self,
         now: u64,
         leg: Leg,
-        bytes: Vec<u8>,
+        mut bytes: Vec<u8>,
     ) -> Result<Departed, String> {
         let mut departed = Vec::new();
+        self.attack(now, leg, &mut bytes)?;
         if !self.offload {
             self.handle(now, leg, bytes, Offload::default(), &mut departed)?;
             return Ok(departed);
@@ -123,6 +131,37 @@ impl Guard {
         let (bytes, offload) = self.as_read(bytes);
         self.handle(now, leg, bytes, offload, &mut departed)?;
         Ok(departed)
+    }
+
+    /// A decoy comes before a packet of a session, or the packet is dressed up.
+    fn attack(&mut self, now: u64, leg: Leg, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let Some(rng) = &mut self.attacker else { return Ok(()) };
+        if rng.u8(..3) > 0 {
+            return Ok(());
+        }
+        if rng.u8(..3) == 0 {
+            decoys::dress_up(rng, bytes);
+            return Ok(());
+        }
+        let Ok(read) = Packet::read(bytes) else { return Ok(()) };
+        let view = self.laws.view(&read, self.engine.counters().flows > 0);
+        let Some((mut decoy, reason)) = decoys::decoy(rng, bytes, view) else {
+            return Ok(());
+        };
+        self.given += 1;
+        self.decoys += 1;
+        self.trace.packet(now, leg, &decoy);
+        self.trace.line(now, || format!("{:<7} > a decoy: {}", leg.name(), reason.label()));
+        let before = self.engine.counters().drops_total();
+        self.outbox.clear();
+        let moment = Instant::from_micros(now);
+        let none = Offload::default();
+        self.engine.handle_packet(moment, leg, &mut decoy, none, &mut self.outbox);
+        let dropped = self.engine.counters().drops_total() - before;
+        if self.outbox.is_empty() && dropped == 1 {
+            return Ok(());
+        }
+        Err(format!("a decoy, {}: {} leave, {dropped} dropped", reason.label(), self.outbox.len()))
     }
 
     /// What a TUN device says of a single packet: nothing, that its sum was verified, or that it

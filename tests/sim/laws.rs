@@ -7,6 +7,7 @@ use mailguard::direction::Leg;
 use mailguard::engine::Departure;
 use mailguard::wire::offload::Offload;
 
+use crate::decoys::View;
 use crate::packet::{ACK, FIN, Packet, RST, SYN, URG};
 use crate::reference::{Judged, Mode};
 use crate::way::{End, Origin, Way};
@@ -70,6 +71,18 @@ impl Laws {
         (isn(speaker).unwrap_or(packet.seq), isn(1 - speaker).unwrap_or(0))
     }
 
+    /// What an attacker may know of the connection to which `packet` belongs.
+    pub(crate) fn view(&self, packet: &Packet<'_>, is_alive: bool) -> View {
+        let (port, speaker) = who(packet);
+        let Some(flow) = self.flows.get(&port) else {
+            return View { is_alive: false, is_stamped: false, first: None };
+        };
+        let way = &flow.ways[speaker];
+        let first = way.isn_in.map(|isn| isn.wrapping_add(1)).filter(|_| way.contiguous() > 0);
+        let is_stamped = flow.ends[speaker].is_stamped(&flow.ends[1 - speaker]);
+        View { is_alive, is_stamped, first }
+    }
+
     /// The guard reads `bytes`.
     pub(crate) fn input(&mut self, bytes: &[u8]) {
         self.cause = Cause::default();
@@ -129,7 +142,7 @@ impl Laws {
             (self.cause.port == port && self.cause.speaker == Some(speaker)).then_some(self.cause);
         let [client, server] = &mut flow.ends;
         let (mine, other) = if speaker == 0 { (client, server) } else { (server, client) };
-        mine.check(&packet, cause.and_then(|cause| cause.tsval), other)?;
+        mine.check(&packet, cause.and_then(|cause| cause.tsval), other, self.mode.inspects())?;
         if packet.has(RST) {
             flow.reset = true;
             return Ok(());

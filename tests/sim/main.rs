@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout)]
 
 mod client;
+mod decoys;
 mod guard;
 mod host;
 mod kernel;

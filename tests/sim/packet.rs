@@ -36,6 +36,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) flags: u8,
+    /// The bits beside the data offset.
+    pub(crate) reserved: u8,
     pub(crate) window: u16,
     pub(crate) urgent: u16,
     pub(crate) options: Options,
@@ -69,6 +71,7 @@ impl<'a> Packet<'a> {
             seq: u32_at(tcp, 4),
             ack: u32_at(tcp, 8),
             flags: tcp[13],
+            reserved: tcp[12] & 15,
             window: u16_at(tcp, 14),
             urgent: u16_at(tcp, 18),
             options: Options::read(&tcp[20..header])?,
@@ -262,11 +265,8 @@ fn fold(mut sum: u64) -> u16 {
 pub(crate) fn finish(bytes: &mut [u8], pseudo: bool) {
     let len = bytes.len();
     if bytes[0] >> 4 == 4 {
-        let header = usize::from(bytes[0] & 15) * 4;
         bytes[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-        bytes[10..12].fill(0);
-        let sum = !fold(sum_of(&bytes[..header]));
-        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        finish_ipv4(bytes);
     } else {
         bytes[4..6].copy_from_slice(&((len - 40) as u16).to_be_bytes());
     }
@@ -276,4 +276,12 @@ pub(crate) fn finish(bytes: &mut [u8], pseudo: bool) {
     let head = ip.pseudo_sum(tcp.len());
     let sum = if pseudo { fold(head) } else { !fold(head + sum_of(tcp)) };
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Writes the sum of an IPv4 header.
+pub(crate) fn finish_ipv4(bytes: &mut [u8]) {
+    let header = usize::from(bytes[0] & 15) * 4;
+    bytes[10..12].fill(0);
+    let sum = !fold(sum_of(&bytes[..header]));
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
 }

@@ -33,6 +33,8 @@ pub(crate) struct Scenario {
     /// By [`crate::world::Lane`].
     pub(crate) faults: [Faults; 4],
     pub(crate) taste: Taste,
+    /// Decoys come before packets, see [`crate::decoys`].
+    pub(crate) attacked: bool,
     /// What the client says, if it is not drawn.
     pub(crate) script: Option<Vec<Step>>,
     pub(crate) habits: Habits,
@@ -91,6 +93,7 @@ impl Scenario {
                 odd_line_ends: false,
                 wild: true,
             },
+            attacked: false,
             script: None,
             habits: Habits { data_refused: 0, gives_up: 0, think: 0 },
             manners: Manners::Strict,
@@ -182,7 +185,8 @@ impl Scenario {
     /// Runs and checks.
     pub(crate) fn run(&self, traced: bool) -> Result<Outcome, Failure> {
         let mut rng = Rng::with_seed(self.seed);
-        let guard = Guard::new(self.mode, self.offload, self.seed, Trace::new(traced));
+        let mut guard = Guard::new(self.mode, self.offload, self.seed, Trace::new(traced));
+        guard.attacker = self.attacked.then(|| Rng::with_seed(self.seed ^ 0xdec0));
         let mut world = World::new(guard, &self.faults, &mut rng);
         let session = self.session(0, 2525, &mut rng);
         world.begin(session);
@@ -253,7 +257,8 @@ impl Scenario {
             }
         }
         // A keep-alive may put an octet where the FIN was.
-        let drops = counters.drops_total() - counters.drops(DropReason::AfterFin);
+        let drops =
+            counters.drops_total() - counters.drops(DropReason::AfterFin) - world.guard.decoys;
         let clean = self.faults.iter().all(Faults::are_none);
         if drops < world.guard.laws.bad_sums || clean && drops > 0 {
             let named: Vec<_> = DropReason::ALL

@@ -29,7 +29,7 @@ impl Default for End {
             timestamps: false,
             values: HashSet::new(),
             newest: None,
-            hops: 64,
+            hops: 0,
         }
     }
 }
@@ -45,7 +45,12 @@ impl End {
 
     pub(crate) fn note(&mut self, packet: &Packet<'_>) {
         self.values.extend(packet.options.timestamps.map(|(value, _)| value));
-        self.hops = packet.hops;
+        self.hops = self.hops.max(packet.hops);
+    }
+
+    /// Whether timestamps are agreed on, and none is zero: that one Linux takes for none.
+    pub(crate) fn is_stamped(&self, peer: &Self) -> bool {
+        self.timestamps && peer.timestamps && !self.values.contains(&0)
     }
 
     /// Checks the options of what is said in this end's name; `caused` is the timestamp of the
@@ -55,6 +60,7 @@ impl End {
         packet: &Packet<'_>,
         caused: Option<u32>,
         peer: &Self,
+        strict: bool,
     ) -> Result<(), String> {
         let options = &packet.options;
         if packet.hops != self.hops {
@@ -63,6 +69,9 @@ impl End {
         let agreed = self.sack && peer.sack;
         if !agreed && !options.sack.is_empty() {
             return Err("SACK blocks were not agreed on".into());
+        }
+        if strict && (packet.reserved != 0 || !options.unknown.is_empty()) {
+            return Err(format!("bits {:x}, options {:?}", packet.reserved, options.unknown));
         }
         if packet.has(SYN) || packet.has(RST) {
             return Ok(());

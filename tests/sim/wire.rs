@@ -120,7 +120,7 @@ impl Wire {
     fn forged(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         const WORDS: &[u8] = b"EXPN root\r\nVRFY root\r\nDATA\r\nQUIT\r\n.\r\nNOOP\r\n";
         let packet = Packet::read(bytes).ok()?;
-        if packet.payload.is_empty() || packet.has(SYN) {
+        if packet.payload.is_empty() || packet.has(SYN) || !packet.complete {
             return None;
         }
         let mut forged = bytes.to_vec();
