@@ -154,7 +154,7 @@ impl Engine {
             && !headers.has(flags::ACK)
             && policy.personality.inspect
             && policy.ports.contains(&headers.destination.port())
-            && self.flows.get_mut(key).is_none_or(|flow| flow.is_over())
+            && self.flows.get_mut(key).is_none_or(|flow| flow.is_replaceable())
             && !(self.config.fail_open && self.relays_strangers() && self.is_full())
     }
 

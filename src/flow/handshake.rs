@@ -166,6 +166,13 @@ impl Flow {
                 return Err(DropReason::OutOfWindow);
             }
             Seq::new(headers.seq)
+        } else if direction == Direction::ToClient
+            && headers.has(flags::ACK)
+            && self.reborn.as_deref().is_some_and(|syn| answers(headers, syn.iss))
+        {
+            // The server refuses the new connection: what is here was dead already.
+            is_exact = false;
+            Seq::new(headers.seq)
         } else {
             let seq = Seq::new(headers.seq);
             let at = half.space.offset_of(seq, half.reassembly.end());

@@ -131,6 +131,13 @@ impl Flow {
         matches!(self.stage, Stage::Reset(_) | Stage::Ended) || self.is_closed()
     }
 
+    /// Whether a SYN may begin a new connection in the place of this one at once. After a reset that is
+    /// the server's to say: it may not have believed it, and live on.
+    pub fn is_replaceable(&self) -> bool {
+        let was_never_answered = !self.ends.to_client.is_known();
+        self.is_over() && (!matches!(self.stage, Stage::Reset(_)) || was_never_answered)
+    }
+
     /// Whether the handshake has ended.
     pub fn is_established(&self) -> bool {
         self.stage == Stage::Established

@@ -32,6 +32,36 @@ fn is_a_decoy(reason: DropReason, mut trace: Trace, leg: Leg, decoy: Vec<u8>) {
     assert_eq!(rest(&mut trace), rest(&mut plain));
 }
 
+/// A reset that the guard believes and the server does not, then a SYN for another connection with the
+/// same ports: the old one lives, and goes on to be inspected.
+#[test]
+fn a_reset_and_a_syn_do_not_end_what_the_server_holds() {
+    let mut trace = stamped();
+    let built = trace.engine.counters().events(Event::FlowBuilt);
+    assert_eq!(trace.client(1, 8, RST | ACK, "").len(), 1);
+    assert_eq!(trace.client(0x2000_0000, 0, SYN, "").len(), 1);
+    let beyond = trace.client(0x2000_0001, 8, ACK, "EXPN x\r\n");
+    assert!(beyond.is_empty(), "no data for a connection that was never answered: {beyond:?}");
+    assert_eq!(trace.engine.counters().events(Event::FlowBuilt), built);
+    assert_eq!(rest(&mut trace), rest(&mut stamped()));
+}
+
+#[test]
+fn after_a_reset_the_ports_serve_again_or_are_refused() {
+    let mut trace = stamped();
+    trace.client(1, 8, RST | ACK, "");
+    trace.client(70_000, 0, SYN, "");
+    let refused = trace.server(0, 70_001, RST | ACK, "");
+    assert_eq!(refused.len(), 1, "the client hears of it");
+    trace.client(80_000, 0, SYN, "");
+    let answer = trace.server(5_000, 80_001, SYN | ACK, "");
+    assert_eq!(answer.len(), 1);
+    trace.client(80_001, 5_001, ACK, "");
+    trace.server(5_001, 80_001, ACK, "220 m\r\n");
+    let left = trace.client(80_001, 5_008, ACK, "EXPN\r\n").concat();
+    assert!(left.contains("NOOP"), "{left}");
+}
+
 #[test]
 fn only_the_third_segment_ends_the_handshake() {
     let no = DropReason::BadHandshake;
