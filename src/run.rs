@@ -45,6 +45,14 @@ pub struct Args {
     )]
     ports: Vec<u16>,
 
+    /// Largest TCP segment that a SYN of an inspected connection may announce (Cisco sysopt
+    /// connection tcpmss), in either direction. A smaller one stays, and none is added.
+    ///
+    /// For a path that is narrower than either end knows, and whose ICMP errors get lost: MTU less 40
+    /// for IPv4, less 60 for IPv6.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(48..))]
+    mss_max: Option<u16>,
+
     /// Threads that inspect, 1 to 64; each has a queue of both legs, and a flow stays with one.
     #[arg(
         long,
@@ -134,7 +142,11 @@ pub fn run(args: Args) -> Result<(), String> {
     let signals = signals()?;
     let (lanes, features) = open_lanes(&args)?;
     let config = EngineConfig {
-        policy: Policy { personality: args.personality, ports: args.ports.clone() },
+        policy: Policy {
+            personality: args.personality,
+            ports: args.ports.clone(),
+            mss_max: args.mss_max,
+        },
         seed: RandomState::new().build_hasher().finish(),
         offload: features == Features::Offload,
         fail_open: args.fail_open,

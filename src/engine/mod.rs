@@ -7,6 +7,8 @@
 
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod pieces;
 mod table;
 #[cfg(test)]
 mod traces;
@@ -17,12 +19,16 @@ use crate::flow::{Context, Flow};
 use crate::limits::{FLOWS_MAX, LOOKS_MAX};
 use crate::policy::Policy;
 use crate::time::Instant;
+use crate::wire::fragment::Fragment;
+use crate::wire::fragment_buffer::FragmentBuffer;
+use crate::wire::icmp::Message;
 use crate::wire::mint::Minted;
 use crate::wire::offload::Offload;
+use crate::wire::options;
 use crate::wire::packet::{Headers, flags, seal};
 
 pub use crate::wire::outbox::{Departure, Outbox};
-use table::{FlowKey, FlowTable};
+use table::{FlowKey, FlowTable, seeded_hash};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -51,14 +57,49 @@ pub enum Control {
 pub struct Engine {
     config: EngineConfig,
     flows: FlowTable,
+    fragments: FragmentBuffer,
     counters: Counters,
+}
+
+/// What became of a packet that may have been a fragment.
+#[derive(Debug)]
+pub enum Assembled {
+    /// It is none: judge it as it is.
+    Whole,
+    /// It waits for the rest, or was dropped; either way it is counted.
+    Waits,
+    /// It was the last one missing: judge this packet in its place.
+    Rebuilt(Vec<u8>),
 }
 
 impl Engine {
     /// An engine without flows.
     pub fn new(config: EngineConfig) -> Self {
         let flows = FlowTable::new(config.seed);
-        Self { config, flows, counters: Counters::default() }
+        let fragments = FragmentBuffer::default();
+        Self { config, flows, fragments, counters: Counters::default() }
+    }
+
+    /// Puts fragments together. [`Engine::handle_packet`] does so by itself; who has several engines
+    /// calls this first, because only the rebuilt packet shows which of them owns its flow.
+    pub fn assemble(&mut self, now: Instant, leg: Leg, packet: &[u8]) -> Assembled {
+        if !self.config.policy.personality.inspect && self.flows.len() == 0 {
+            // Nothing is inspected: fragments are relayed as they came.
+            return Assembled::Whole;
+        }
+        let rebuilt = match Fragment::read(packet) {
+            Ok(None) => return Assembled::Whole,
+            Ok(Some(fragment)) => self.fragments.take(now, leg, &fragment, &mut self.counters),
+            Err(reason) => {
+                self.counters.dropped(reason);
+                None
+            }
+        };
+        if let Some(packet) = rebuilt {
+            return Assembled::Rebuilt(packet);
+        }
+        self.counters.packets_in += 1;
+        Assembled::Waits
     }
 
     /// Takes one packet that came in on `leg`. `packet` may be patched in place.
@@ -70,9 +111,18 @@ impl Engine {
         offload: Offload,
         outbox: &mut Outbox,
     ) {
-        self.counters.packets_in += 1;
         let left_before = outbox.len();
-        if let Err(reason) = self.judge(now, leg, packet, offload, outbox) {
+        let judged = match self.assemble(now, leg, packet) {
+            Assembled::Waits => return,
+            Assembled::Whole => self.judge(now, leg, packet, offload, outbox),
+            Assembled::Rebuilt(mut whole) => {
+                let judged = self.judge(now, leg, &mut whole, Offload::default(), outbox);
+                outbox.keep_input(left_before, &whole);
+                judged
+            }
+        };
+        self.counters.packets_in += 1;
+        if let Err(reason) = judged {
             self.counters.dropped(reason);
         }
         self.counters.packets_out += (outbox.len() - left_before) as u64;
@@ -87,13 +137,26 @@ impl Engine {
         offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let headers = match Headers::parse(packet) {
+        let inspects = self.config.policy.personality.inspect;
+        let mut headers = match Headers::parse(packet) {
             Ok(headers) => headers,
-            Err(_) if !self.config.policy.personality.inspect && offload == Offload::default() => {
-                outbox.leave_in_place(!leg, offload, offload.emit(false, 0, 0), packet.len());
-                return Ok(());
+            Err(reason) => {
+                let is_icmp = reason == DropReason::NotTcp;
+                let message = if is_icmp { Message::read(packet) } else { Err(reason) };
+                return match message {
+                    Ok(message) => self.judge_icmp(now, leg, &message, packet, offload, outbox),
+                    Err(_) if !inspects && offload == Offload::default() => {
+                        outbox.leave_in_place(
+                            !leg,
+                            offload,
+                            offload.emit(false, 0, 0),
+                            packet.len(),
+                        );
+                        Ok(())
+                    }
+                    Err(reason) => Err(reason),
+                };
             }
-            Err(reason) => return Err(reason),
         };
         self.counters.octets_in += headers.payload_len() as u64;
         let key = FlowKey::new(headers.source, headers.destination);
@@ -112,6 +175,13 @@ impl Engine {
             return Err(DropReason::TableFull);
         };
         let packet = packet.get_mut(..headers.end).ok_or(DropReason::Malformed)?;
+        if let Some(most) = self.config.policy.mss_max.filter(|_| headers.has(flags::SYN)) {
+            let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
+            if options::clamp_mss(list.unwrap_or_default(), most) {
+                headers.options.mss = headers.options.mss.map(|mss| mss.min(most));
+                self.counters.happened(Event::MssClamped);
+            }
+        }
         let mut context = Context {
             now,
             outbox,
@@ -186,6 +256,58 @@ impl Engine {
         Err(DropReason::NotSyn)
     }
 
+    /// An ICMP packet: an error about a segment of a flow is told in the numbers of its reader, one
+    /// about an inspected port without a flow is dropped, all else is relayed untouched.
+    fn judge_icmp(
+        &mut self,
+        now: Instant,
+        leg: Leg,
+        message: &Message,
+        packet: &mut [u8],
+        offload: Offload,
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        if offload.gso_size.is_some() {
+            return Err(DropReason::Malformed);
+        }
+        if !message.checksum_is_right(packet, offload) {
+            return Err(DropReason::BadChecksum);
+        }
+        let flow = message.quote.and_then(|quote| {
+            let key = FlowKey::new(quote.source, quote.destination);
+            self.flows.get_mut(&key).map(|flow| (key, quote, flow))
+        });
+        if let Some((key, quote, flow)) = flow {
+            let mut context = Context {
+                now,
+                outbox,
+                counters: &mut self.counters,
+                offload: self.config.offload,
+                gso_size: None,
+            };
+            let (seq, ack) = flow.handle_icmp(leg, &quote, &mut context)?;
+            message.renumber(packet, seq, ack);
+            self.counters.happened(Event::IcmpTranslated);
+            self.flows.touch(&key);
+        } else {
+            let policy = &self.config.policy;
+            let is_open = !policy.personality.inspect || self.config.fail_open;
+            let inspected = |port| policy.ports.contains(&port);
+            let is_ours = message.quote.is_some_and(|quote| {
+                inspected(quote.source.port()) || inspected(quote.destination.port())
+            });
+            if is_ours && !is_open {
+                return Err(DropReason::IcmpNotInFlow);
+            }
+            if offload.partial_checksum {
+                message.seal(packet);
+            }
+        }
+        let offload = Offload::default();
+        outbox.leave_in_place(!leg, offload, offload.emit(false, 0, 0), message.end);
+        Ok(())
+    }
+
     /// Answers a segment of no connection with a reset (RFC 9293 section 3.10.7.1).
     fn mint_reset(&mut self, leg: Leg, headers: &Headers, outbox: &mut Outbox) {
         let minted = Minted {
@@ -217,6 +339,7 @@ impl Engine {
     pub fn handle_deadline(&mut self, now: Instant, outbox: &mut Outbox) {
         let left_before = outbox.len();
         let (counters, config) = (&mut self.counters, &self.config);
+        self.fragments.expire(now, counters);
         self.flows.look(now, LOOKS_MAX, |flow| {
             let offload = config.offload;
             let mut context = Context { now, outbox, counters, offload, gso_size: None };
@@ -238,7 +361,8 @@ impl Engine {
 
     /// When [`Engine::handle_deadline`] wants to be called, if ever.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.flows.next_deadline()
+        let deadlines = [self.flows.next_deadline(), self.fragments.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Does what the control side asks.
@@ -278,14 +402,20 @@ fn check_flags(headers: &Headers) -> Result<(), DropReason> {
     if nothing || contradiction { Err(DropReason::BadFlags) } else { Ok(()) }
 }
 
-/// Which of `workers` owns the flow of `packet`: the same for both directions.
+/// Which of `workers` owns `packet`: that of its flow, the same for both directions and for ICMP
+/// errors about it; that of its datagram for a fragment, which does not show its flow.
 pub fn owner(packet: &[u8], workers: usize, seed: u64) -> usize {
     if workers <= 1 {
         return 0;
     }
-    let Ok(headers) = Headers::parse(packet) else {
+    let hash = if let Ok(Some(fragment)) = Fragment::read(packet) {
+        seeded_hash(&fragment.id, seed)
+    } else if let Ok(headers) = Headers::parse(packet) {
+        FlowKey::new(headers.source, headers.destination).hash(seed)
+    } else if let Ok(Message { quote: Some(quote), .. }) = Message::read(packet) {
+        FlowKey::new(quote.source, quote.destination).hash(seed)
+    } else {
         return 0;
     };
-    let hash = FlowKey::new(headers.source, headers.destination).hash(seed);
     (hash % workers as u64) as usize
 }

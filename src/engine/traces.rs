@@ -41,11 +41,12 @@ pub(super) struct Trace {
     pub(super) now: Instant,
     sack: bool,
     sack_block: Option<(u32, u32)>,
+    raw: Vec<u8>,
 }
 
 impl Trace {
     pub(super) fn new(personality: &'static Personality) -> Self {
-        let policy = Policy { personality, ports: vec![25] };
+        let policy = Policy { personality, ports: vec![25], mss_max: None };
         let config = EngineConfig { policy, seed: 1, offload: false, fail_open: false };
         let now = Instant::ZERO;
         Self {
@@ -54,12 +55,21 @@ impl Trace {
             now,
             sack: false,
             sack_block: None,
+            raw: Vec::new(),
         }
     }
 
     /// A connection past its handshake.
     pub(super) fn open(personality: &'static Personality) -> Self {
         let mut trace = Self::new(personality);
+        trace.handshake();
+        trace
+    }
+
+    /// The same where both ends have SACK.
+    pub(super) fn with_sack() -> Self {
+        let mut trace = Self::new(&Personality::MAILGUARD);
+        trace.sack = true;
         trace.handshake();
         trace
     }
@@ -100,6 +110,8 @@ impl Trace {
         seal(&mut packet, made.tcp_start, addresses, false);
         self.outbox.clear();
         self.engine.handle_packet(self.now, leg, &mut packet, Offload::default(), &mut self.outbox);
+        let first = self.outbox.departures(&packet).next();
+        self.raw = first.map_or_else(Vec::new, |departure| departure.packet.to_vec());
         self.outbox.departures(&packet).map(|departure| read(&departure)).collect()
     }
 
@@ -121,6 +133,12 @@ impl Trace {
     pub(super) fn client(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<String> {
         let ack = if flags & ACK == 0 { 0 } else { SERVER_ISS.wrapping_add(ack) };
         self.packet(Leg::Outside, CLIENT_ISS.wrapping_add(seq), ack, flags, payload)
+    }
+
+    /// The first packet that leaves, as it is.
+    pub(super) fn client_raw(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<u8> {
+        self.client(seq, ack, flags, payload);
+        self.raw.clone()
     }
 
     pub(super) fn server(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<String> {

@@ -187,7 +187,7 @@ mod tests {
 
     fn relay() -> EngineConfig {
         EngineConfig {
-            policy: Policy { personality: &Personality::OFF, ports: vec![25] },
+            policy: Policy { personality: &Personality::OFF, ports: vec![25], mss_max: None },
             seed: 7,
             offload: false,
             fail_open: false,

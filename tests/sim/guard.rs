@@ -47,7 +47,7 @@ impl Guard {
     pub(crate) fn new(mode: Mode, offload: bool, seed: u64, trace: Trace) -> Self {
         let personality = Personality::named(mode.name()).expect("a personality of that name");
         let config = EngineConfig {
-            policy: Policy { personality, ports: vec![25] },
+            policy: Policy { personality, ports: vec![25], mss_max: None },
             seed,
             offload,
             fail_open: false,
