@@ -6,9 +6,11 @@
 //! Must not know: devices, threads, clocks.
 
 #[cfg(test)]
+mod fragment_traces;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
-mod pieces;
+mod icmp_traces;
 mod table;
 #[cfg(test)]
 mod traces;
