@@ -63,7 +63,7 @@ fn piece(packet: &[u8], from: usize, to: usize, identification: u32) -> Vec<u8> 
     } else {
         fragment[2..4].copy_from_slice(&(20 + payload.len() as u16).to_be_bytes());
         fragment[4..6].copy_from_slice(&(identification as u16).to_be_bytes());
-        fragment[6..8].copy_from_slice(&(from as u16 / 8 | more << 13).to_be_bytes());
+        fragment[6..8].copy_from_slice(&((from as u16 / 8) | (more << 13)).to_be_bytes());
     }
     fragment.extend_from_slice(payload);
     finish(&mut fragment);

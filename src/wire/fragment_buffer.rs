@@ -4,6 +4,7 @@
 //! differ on which of them counts. Honest senders never make any.
 
 use core::net::IpAddr;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fragment::{DatagramId, Fragment, seal};
@@ -207,9 +208,9 @@ impl FragmentBuffer {
         {
             return Err(DropReason::FragmentLimit);
         }
-        if !self.datagrams.contains_key(&key) {
+        if let Entry::Vacant(vacant) = self.datagrams.entry(key) {
             let until = now + FRAGMENT_TIMEOUT;
-            self.datagrams.insert(key, Datagram { until, ..Datagram::default() });
+            vacant.insert(Datagram { until, ..Datagram::default() });
             self.due.insert((until, key));
             self.shares.entry((key.0, key.1.source)).or_default().datagrams += 1;
         }

@@ -36,6 +36,9 @@ pub(crate) struct Guard {
     pub(crate) taken: u64,
     pub(crate) supers: u64,
     deadlines: (u64, u32),
+    /// Cuts one packet of so many into fragments; none if 0.
+    cuts: u32,
+    cutter: Rng,
     /// Every packet that was given to the engine, if they are wanted.
     pub(crate) record: Option<Vec<(Leg, Vec<u8>)>>,
 }
@@ -65,6 +68,8 @@ impl Guard {
             taken: 0,
             supers: 0,
             deadlines: (0, 0),
+            cuts: if mode.inspects() && seed.is_multiple_of(3) { 6 } else { 0 },
+            cutter: Rng::with_seed(seed ^ 0xf7a6),
             record: None,
         }
     }
@@ -157,16 +162,34 @@ impl Guard {
         departed: &mut Departed,
     ) -> Result<(), String> {
         self.supers += u64::from(offload.gso_size.is_some());
-        self.given += 1;
         self.show(now, leg, '>', &bytes);
         self.laws.input(&bytes);
+        if self.cuts > 0 && offload == Offload::default() && self.cutter.u32(..self.cuts) == 0 {
+            let mut fragments = packet::fragments(&bytes, &mut self.cutter);
+            self.cutter.shuffle(&mut fragments);
+            while fragments.len() > 1 {
+                let fragment = fragments.pop().unwrap_or_default();
+                self.give(now, leg, fragment, offload);
+                if !self.outbox.is_empty() {
+                    return Err("something left before the last fragment came".into());
+                }
+            }
+            bytes = fragments.pop().unwrap_or(bytes);
+        }
+        let bytes = self.give(now, leg, bytes, offload);
+        self.collect(now, &bytes, departed)
+    }
+
+    /// Hands a packet to the engine; returns it as the engine left it.
+    fn give(&mut self, now: u64, leg: Leg, mut bytes: Vec<u8>, offload: Offload) -> Vec<u8> {
+        self.given += 1;
         if let Some(record) = &mut self.record {
             record.push((leg, bytes.clone()));
         }
         self.outbox.clear();
         let moment = Instant::from_micros(now);
         self.engine.handle_packet(moment, leg, &mut bytes, offload, &mut self.outbox);
-        self.collect(now, &bytes, departed)
+        bytes
     }
 
     /// Time has come to `now`.
