@@ -39,6 +39,8 @@ pub(crate) struct Guard {
     /// Cuts one packet of so many into fragments; none if 0.
     cuts: u32,
     cutter: Rng,
+    /// Packets that were cut.
+    pub(crate) cut: u64,
     /// Every packet that was given to the engine, if they are wanted.
     pub(crate) record: Option<Vec<(Leg, Vec<u8>)>>,
 }
@@ -70,6 +72,7 @@ impl Guard {
             deadlines: (0, 0),
             cuts: if mode.inspects() && seed.is_multiple_of(3) { 6 } else { 0 },
             cutter: Rng::with_seed(seed ^ 0xf7a6),
+            cut: 0,
             record: None,
         }
     }
@@ -164,8 +167,11 @@ impl Guard {
         self.supers += u64::from(offload.gso_size.is_some());
         self.show(now, leg, '>', &bytes);
         self.laws.input(&bytes);
-        if self.cuts > 0 && offload == Offload::default() && self.cutter.u32(..self.cuts) == 0 {
+        let is_good = offload == Offload::default()
+            && Packet::read(&bytes).is_ok_and(|packet| packet.complete);
+        if self.cuts > 0 && is_good && self.cutter.u32(..self.cuts) == 0 {
             let mut fragments = packet::fragments(&bytes, &mut self.cutter);
+            self.cut += u64::from(fragments.len() > 1);
             self.cutter.shuffle(&mut fragments);
             while fragments.len() > 1 {
                 let fragment = fragments.pop().unwrap_or_default();
