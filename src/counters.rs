@@ -35,8 +35,18 @@ counted! {
         Malformed => "malformed-packet",
         /// The TCP checksum is wrong (RFC 9293 section 3.1).
         BadChecksum => "tcp-bad-checksum",
-        /// A fragment: it cannot be judged alone.
+        /// A fragment that was not put together: it cannot be judged alone.
         Fragment => "ip-fragment",
+        /// A fragment that shares octets with another one, and all of its datagram (RFC 5722).
+        FragmentOverlap => "ip-fragment-overlap",
+        /// A fragment whose datagram was not whole in time.
+        FragmentTimeout => "ip-fragment-timeout",
+        /// A fragment for which there is no room: too much waits of its sender, or in all.
+        FragmentLimit => "ip-fragment-limit",
+        /// A fragment that no datagram can contain (RFC 791 section 3.2, RFC 7112, RFC 8200 section 4.5).
+        FragmentMalformed => "ip-fragment-malformed",
+        /// An ICMP error about a segment that no flow has in flight (RFC 5927 section 4).
+        IcmpNotInFlow => "icmp-not-in-flow",
         /// Not TCP: nothing else is routed through the legs.
         NotTcp => "not-tcp",
         /// Neither port is an inspected one.
@@ -149,6 +159,12 @@ counted! {
         TtlRaised => "ip-ttl-raised",
         /// An urgent pointer was cleared (Cisco urgent-flag clear).
         UrgentCleared => "tcp-urgent-cleared",
+        /// A packet was put together from its fragments.
+        DatagramRebuilt => "ip-datagrams-reassembled",
+        /// An ICMP error was translated into the numbers of the one who reads it.
+        IcmpTranslated => "icmp-errors-translated",
+        /// The segment size in a SYN was lowered (Cisco sysopt connection tcpmss).
+        MssClamped => "tcp-mss-clamped",
         /// A packet went to the worker that owns its flow.
         HandedOver => "packets-handed-over",
     }

@@ -86,6 +86,29 @@ pub const ORDERS_MAX: usize = 16;
 /// four bulk streams and no offload.
 pub const QUEUE_PACKETS_MAX: u16 = 5_000;
 
+/// How long the fragments of a datagram wait for the rest (Cisco `fragment timeout 5`): at most 30 s
+/// as Linux has it, but what got lost on its way must not keep the sender's share for long.
+pub const FRAGMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Datagrams in progress in one engine.
+pub const FRAGMENTED_DATAGRAMS_MAX: usize = 1024;
+
+/// Datagrams in progress of one source address: Linux lets 64 others overtake one (`ipfrag_max_dist`).
+/// One sender that floods leaves room for sixteen.
+pub const FRAGMENTED_PER_SOURCE_MAX: usize = 64;
+
+/// Octets of datagrams in progress in one engine, holes included.
+pub const FRAGMENT_OCTETS_MAX: usize = 16 << 20;
+
+/// The same of one source address. Linux gives 4 MB to all of them (`ipfrag_high_thresh`).
+pub const FRAGMENT_OCTETS_PER_SOURCE_MAX: usize = 1 << 20;
+
+/// The smallest IPv4 path MTU that is believed (Linux `min_pmtu`).
+pub const PATH_MTU_MIN_IPV4: u16 = 552;
+
+/// The smallest IPv6 path MTU (RFC 8200 section 5).
+pub const PATH_MTU_MIN_IPV6: u16 = 1280;
+
 /// The segment size when an end names none (RFC 9293 section 3.7.1).
 pub const MSS_DEFAULT_IPV4: u16 = 536;
 
@@ -171,3 +194,5 @@ pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const _: () = assert!(HELD_REPLY_OCTETS_MAX < MSS_DEFAULT_IPV4 as usize);
 const _: () = assert!(FLOW_ALLOWANCE_OCTETS >= 2 * PACKET_OCTETS_MAX);
 const _: () = assert!(STORE_OCTETS_MAX > 2 * WAITING_OCTETS_MAX + PACKET_OCTETS_MAX);
+const _: () = assert!(FRAGMENT_OCTETS_PER_SOURCE_MAX >= 4 * PACKET_OCTETS_MAX);
+const _: () = assert!(FRAGMENTED_DATAGRAMS_MAX > FRAGMENTED_PER_SOURCE_MAX);

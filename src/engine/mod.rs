@@ -8,8 +8,13 @@
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
+mod fragment_traces;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod icmp_traces;
 mod rescue;
+mod strangers;
 mod table;
 #[cfg(test)]
 mod timeouts;
@@ -22,14 +27,17 @@ use crate::flow::{Context, Flow, Room};
 use crate::limits::LOOKS_MAX;
 use crate::policy::{Bounds, Midstream, Policy};
 use crate::time::Instant;
+use crate::wire::fragment::Fragment;
+use crate::wire::fragment_buffer::FragmentBuffer;
 use crate::wire::hygiene;
-use crate::wire::mint::Minted;
+use crate::wire::icmp::Message;
 use crate::wire::offload::Offload;
-use crate::wire::packet::{Headers, flags, seal};
+use crate::wire::options;
+use crate::wire::packet::{Headers, flags};
 
 pub use crate::wire::outbox::{Departure, Outbox};
 use rescue::guarded;
-use table::{FlowKey, FlowTable};
+use table::{FlowKey, FlowTable, seeded_hash};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -63,14 +71,49 @@ pub enum Control {
 pub struct Engine {
     config: EngineConfig,
     flows: FlowTable,
+    fragments: FragmentBuffer,
     counters: Counters,
+}
+
+/// What became of a packet that may have been a fragment.
+#[derive(Debug)]
+pub enum Assembled {
+    /// It is none: judge it as it is.
+    Whole,
+    /// It waits for the rest, or was dropped; either way it is counted.
+    Waits,
+    /// It was the last one missing: judge this packet in its place.
+    Rebuilt(Vec<u8>),
 }
 
 impl Engine {
     /// An engine without flows.
     pub fn new(config: EngineConfig) -> Self {
         let flows = FlowTable::new(config.seed);
-        Self { config, flows, counters: Counters::default() }
+        let fragments = FragmentBuffer::default();
+        Self { config, flows, fragments, counters: Counters::default() }
+    }
+
+    /// Puts fragments together. [`Engine::handle_packet`] does so by itself; who has several engines
+    /// calls this first, because only the rebuilt packet shows which of them owns its flow.
+    pub fn assemble(&mut self, now: Instant, leg: Leg, packet: &[u8]) -> Assembled {
+        if !self.config.policy.personality.inspect && self.flows.len() == 0 {
+            // Nothing is inspected: fragments are relayed as they came.
+            return Assembled::Whole;
+        }
+        let rebuilt = match Fragment::read(packet) {
+            Ok(None) => return Assembled::Whole,
+            Ok(Some(fragment)) => self.fragments.take(now, leg, &fragment, &mut self.counters),
+            Err(reason) => {
+                self.counters.dropped(reason);
+                None
+            }
+        };
+        if let Some(packet) = rebuilt {
+            return Assembled::Rebuilt(packet);
+        }
+        self.counters.packets_in += 1;
+        Assembled::Waits
     }
 
     /// Takes one packet that came in on `leg`. `packet` may be patched in place.
@@ -82,9 +125,18 @@ impl Engine {
         offload: Offload,
         outbox: &mut Outbox,
     ) {
-        self.counters.packets_in += 1;
         let left_before = outbox.len();
-        if let Err(reason) = self.judge(now, leg, packet, offload, outbox) {
+        let judged = match self.assemble(now, leg, packet) {
+            Assembled::Waits => return,
+            Assembled::Whole => self.judge(now, leg, packet, offload, outbox),
+            Assembled::Rebuilt(mut whole) => {
+                let judged = self.judge(now, leg, &mut whole, Offload::default(), outbox);
+                outbox.keep_input(left_before, &whole);
+                judged
+            }
+        };
+        self.counters.packets_in += 1;
+        if let Err(reason) = judged {
             self.counters.dropped(reason);
         }
         self.count(outbox.len() - left_before);
@@ -105,13 +157,26 @@ impl Engine {
         offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let headers = match Headers::parse(packet) {
+        let inspects = self.config.policy.personality.inspect;
+        let mut headers = match Headers::parse(packet) {
             Ok(headers) => headers,
-            Err(_) if !self.config.policy.personality.inspect && offload == Offload::default() => {
-                outbox.leave_in_place(!leg, offload, offload.emit(false, 0, 0), packet.len());
-                return Ok(());
+            Err(reason) => {
+                let is_icmp = reason == DropReason::NotTcp;
+                let message = if is_icmp { Message::read(packet) } else { Err(reason) };
+                return match message {
+                    Ok(message) => self.judge_icmp(now, leg, &message, packet, offload, outbox),
+                    Err(_) if !inspects && offload == Offload::default() => {
+                        outbox.leave_in_place(
+                            !leg,
+                            offload,
+                            offload.emit(false, 0, 0),
+                            packet.len(),
+                        );
+                        Ok(())
+                    }
+                    Err(reason) => Err(reason),
+                };
             }
-            Err(reason) => return Err(reason),
         };
         self.counters.octets_in += headers.payload_len() as u64;
         let key = FlowKey::new(headers.source, headers.destination);
@@ -131,6 +196,13 @@ impl Engine {
         };
         let packet = packet.get_mut(..headers.end).ok_or(DropReason::Malformed)?;
         hygiene::clean(&headers, packet, &mut self.counters);
+        if let Some(most) = self.config.policy.mss_max.filter(|_| headers.has(flags::SYN)) {
+            let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
+            if options::clamp_mss(list.unwrap_or_default(), most) {
+                headers.options.mss = headers.options.mss.map(|mss| mss.min(most));
+                self.counters.happened(Event::MssClamped);
+            }
+        }
         let mut context = Context {
             now,
             outbox,
@@ -224,69 +296,13 @@ impl Engine {
         }
     }
 
-    /// A packet that belongs to no flow: relayed untouched without inspection, or when the
-    /// operator would rather keep connections than inspect them.
-    fn judge_stranger(
-        &mut self,
-        leg: Leg,
-        headers: &Headers,
-        packet: &mut [u8],
-        offload: Offload,
-        outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
-        if self.relays_strangers() {
-            let (tcp_start, payload_start) = (headers.tcp_start, headers.payload_start);
-            let vnet = offload.emit(headers.is_ipv6(), tcp_start as u16, payload_start as u16);
-            outbox.leave_in_place(!leg, offload, vnet, packet.len());
-            return Ok(());
-        }
-        let ports = &self.config.policy.ports;
-        if ![headers.source, headers.destination].iter().any(|end| ports.contains(&end.port())) {
-            return Err(DropReason::NotInspected);
-        }
-        if !headers.checksum_is_right(packet, offload) {
-            return Err(DropReason::BadChecksum);
-        }
-        hygiene::judge(headers, packet)?;
-        // A stateful firewall lets the inside know, and the outside wonder.
-        if leg == Leg::Inside && !headers.has(flags::RST) && headers.has(flags::ACK) {
-            self.mint_reset(leg, headers, outbox);
-        }
-        Err(DropReason::NotSyn)
-    }
-
-    /// Answers a segment of no connection with a reset (RFC 9293 section 3.10.7.1).
-    fn mint_reset(&mut self, leg: Leg, headers: &Headers, outbox: &mut Outbox) {
-        let minted = Minted {
-            source: headers.destination,
-            destination: headers.source,
-            hop_limit: 64,
-            traffic_class: 0,
-            flow_label: 0,
-            seq: headers.ack,
-            ack: 0,
-            flags: flags::RST,
-            window: 0,
-            timestamps: None,
-            sack_blocks: &[],
-        };
-        let made = minted.headers();
-        let len = made.octets().len();
-        let offload = Offload { partial_checksum: self.config.offload, ..Offload::default() };
-        let vnet = offload.emit(headers.is_ipv6(), made.tcp_start as u16, len as u16);
-        let built = outbox.leave_built(leg, offload, vnet, len);
-        built.copy_from_slice(made.octets());
-        let addresses = (minted.source.ip(), minted.destination.ip());
-        seal(built, made.tcp_start, addresses, self.config.offload);
-        self.counters.happened(Event::Minted);
-    }
-
     /// Acts on the deadlines that have passed: flows that are over, or idle for too long, are
     /// forgotten; what got lost behind the guard is repeated.
     pub fn handle_deadline(&mut self, now: Instant, outbox: &mut Outbox) {
         let left_before = outbox.len();
         let relays_strangers = self.relays_strangers();
         let (counters, offload) = (&mut self.counters, self.config.offload);
+        self.fragments.expire(now, counters);
         self.flows.look(now, LOOKS_MAX, |flow| {
             let room = Room::default();
             let mut context = Context { now, outbox, counters, offload, room, gso_size: None };
@@ -311,7 +327,8 @@ impl Engine {
 
     /// When [`Engine::handle_deadline`] wants to be called, if ever.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.flows.next_deadline()
+        let deadlines = [self.flows.next_deadline(), self.fragments.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Does what the control side asks.
@@ -345,14 +362,20 @@ impl Engine {
     }
 }
 
-/// Which of `workers` owns the flow of `packet`: the same for both directions.
+/// Which of `workers` owns `packet`: that of its flow, the same for both directions and for ICMP
+/// errors about it; that of its datagram for a fragment, which does not show its flow.
 pub fn owner(packet: &[u8], workers: usize, seed: u64) -> usize {
     if workers <= 1 {
         return 0;
     }
-    let Ok(headers) = Headers::parse(packet) else {
+    let hash = if let Ok(Some(fragment)) = Fragment::read(packet) {
+        seeded_hash(&fragment.id, seed)
+    } else if let Ok(headers) = Headers::parse(packet) {
+        FlowKey::new(headers.source, headers.destination).hash(seed)
+    } else if let Ok(Message { quote: Some(quote), .. }) = Message::read(packet) {
+        FlowKey::new(quote.source, quote.destination).hash(seed)
+    } else {
         return 0;
     };
-    let hash = FlowKey::new(headers.source, headers.destination).hash(seed);
     (hash % workers as u64) as usize
 }

@@ -24,8 +24,13 @@ impl FlowKey {
 
     /// A hash that nobody can predict who does not know `seed`.
     pub(super) fn hash(&self, seed: u64) -> u64 {
-        SeededState(seed).hash_one(self)
+        seeded_hash(self, seed)
     }
+}
+
+/// A hash that nobody can predict who does not know `seed`.
+pub(super) fn seeded_hash(of: &impl Hash, seed: u64) -> u64 {
+    SeededState(seed).hash_one(of)
 }
 
 /// SipHash with a secret before the key, so that nobody can aim flows at one bucket.

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::policy::Personality;
+use crate::wire::mint::Minted;
 use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN};
+use crate::wire::packet::seal;
 
 const CLIENT: &str = "192.0.2.10:40000";
 const SERVER: &str = "198.51.100.25:25";
@@ -43,6 +45,7 @@ pub(super) struct Trace {
     sack_block: Option<(u32, u32)>,
     /// TSval and TSecr of whatever is sent.
     pub(super) timestamps: Option<(u32, u32)>,
+    raw: Vec<u8>,
 }
 
 /// Lengths and sums of an IPv4 packet that was edited.
@@ -56,7 +59,7 @@ pub(super) fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
 
 impl Trace {
     pub(super) fn new(personality: &'static Personality) -> Self {
-        let policy = Policy { personality, ports: vec![25] };
+        let policy = Policy { personality, ports: vec![25], mss_max: None };
         let config = EngineConfig {
             policy,
             seed: 1,
@@ -73,12 +76,21 @@ impl Trace {
             sack: false,
             sack_block: None,
             timestamps: None,
+            raw: Vec::new(),
         }
     }
 
     /// A connection past its handshake.
     pub(super) fn open(personality: &'static Personality) -> Self {
         let mut trace = Self::new(personality);
+        trace.handshake();
+        trace
+    }
+
+    /// The same where both ends have SACK.
+    pub(super) fn with_sack() -> Self {
+        let mut trace = Self::new(&Personality::MAILGUARD);
+        trace.sack = true;
         trace.handshake();
         trace
     }
@@ -135,6 +147,8 @@ impl Trace {
     pub(super) fn send(&mut self, leg: Leg, mut packet: Vec<u8>) -> Vec<String> {
         self.outbox.clear();
         self.engine.handle_packet(self.now, leg, &mut packet, Offload::default(), &mut self.outbox);
+        let first = self.outbox.departures(&packet).next();
+        self.raw = first.map_or_else(Vec::new, |departure| departure.packet.to_vec());
         self.outbox.departures(&packet).map(|departure| read(&departure)).collect()
     }
 
@@ -165,6 +179,12 @@ impl Trace {
     pub(super) fn client(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<String> {
         let packet = self.craft(Leg::Outside, seq, ack, flags, payload);
         self.send(Leg::Outside, packet)
+    }
+
+    /// The first packet that leaves, as it is.
+    pub(super) fn client_raw(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<u8> {
+        self.client(seq, ack, flags, payload);
+        self.raw.clone()
     }
 
     pub(super) fn server(&mut self, seq: u32, ack: u32, flags: u8, payload: &str) -> Vec<String> {

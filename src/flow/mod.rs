@@ -8,6 +8,7 @@ mod accept;
 mod end;
 mod half;
 mod handshake;
+mod icmp;
 mod memory;
 mod recovery;
 mod repair;
@@ -83,6 +84,8 @@ pub struct Flow {
     client_judge: ClientJudge,
     server_judge: ServerJudge,
     deadline: Instant,
+    /// The smallest MTU that an ICMP error named for a direction.
+    path_mtu: ByDirection<Option<u16>>,
     /// A SYN that passed while the connection lives. When the server answers it, the old
     /// connection was dead and this is the new one.
     reborn: Option<Box<Reborn>>,
@@ -111,6 +114,7 @@ impl Flow {
             client_judge: ClientJudge::default(),
             server_judge: ServerJudge::default(),
             deadline: now + timeouts.embryonic,
+            path_mtu: ByDirection::default(),
             reborn: None,
         }
     }
@@ -197,10 +201,12 @@ impl Flow {
     }
 
     /// Octets of payload in a full segment that travels in `direction` with `options` octets of
-    /// TCP options. Both ends' announcements count: each knows the MTU of its own wire.
+    /// TCP options. Both ends' announcements count: each knows the MTU of its own wire; and so does
+    /// what ICMP said of the path.
     fn segment_size(&self, direction: Direction, options: usize) -> u16 {
         let mss = self.ends[direction].mss.min(self.ends[!direction].mss);
-        mss.saturating_sub((options as u16).min(40)).max(1)
+        let size = mss.saturating_sub((options as u16).min(40)).max(1);
+        size.min(self.path_room(direction, options))
     }
 
     /// Takes one packet of this connection that came in on `leg`. The error is why it was dropped.

@@ -70,6 +70,7 @@ impl Flow {
         self.translate_sack(direction, headers, packet);
         let options = headers.payload_start - headers.tcp_start - 20;
         let size = context.gso_size.unwrap_or_else(|| self.segment_size(direction, options));
+        let size = size.min(self.path_room(direction, options));
         let leg = self.leg(direction);
         let addresses = (headers.source.ip(), headers.destination.ip());
         let half = &mut self.halves[direction];
@@ -85,7 +86,9 @@ impl Flow {
             offload.emit(headers.is_ipv6(), headers.tcp_start as u16, headers.payload_start as u16)
         };
 
-        if len == headers.payload_len() {
+        // A packet that was put together from fragments may be longer than a segment.
+        let fits = context.offload || len <= usize::from(size);
+        if len == headers.payload_len() && fits {
             let packet = &mut packet[..headers.end];
             if !load.is_untouched {
                 half.store.copy(load.span, &mut packet[headers.payload_start..]);

@@ -13,10 +13,13 @@ pub struct Policy {
     pub personality: &'static Personality,
     /// Server ports that are inspected.
     pub ports: Vec<u16>,
+    /// The largest segment size that the SYNs of inspected connections may announce (Cisco `sysopt
+    /// connection tcpmss`).
+    pub mss_max: Option<u16>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { personality: &Personality::MAILGUARD, ports: vec![25] }
+        Self { personality: &Personality::MAILGUARD, ports: vec![25], mss_max: None }
     }
 }

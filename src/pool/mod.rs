@@ -204,7 +204,7 @@ mod tests {
 
     fn relay() -> EngineConfig {
         EngineConfig {
-            policy: Policy { personality: &Personality::OFF, ports: vec![25] },
+            policy: Policy { personality: &Personality::OFF, ports: vec![25], mss_max: None },
             seed: 7,
             offload: false,
             fail_open: false,
@@ -254,6 +254,43 @@ mod tests {
         ports.sort();
         assert_eq!(ports, [4000_u16, 4001, 4002].map(|port| port.to_be_bytes().to_vec()));
         assert_eq!(pool.stop(LONG).0.events(Event::HandedOver), 2);
+    }
+
+    /// A SYN in two fragments, the later one first.
+    fn syn_in_fragments(client_port: u16) -> [Vec<u8>; 2] {
+        let whole = syn(client_port);
+        let piece = |octets: &[u8], at: u16, more: bool| {
+            let mut header = etherparse::Ipv4Header::from_slice(&whole).expect("a header").0;
+            header.identification = client_port;
+            header.dont_fragment = false;
+            header.more_fragments = more;
+            header.fragment_offset = (at / 8).try_into().expect("a small offset");
+            header.total_len = 20 + octets.len() as u16;
+            header.header_checksum = header.calc_header_checksum();
+            [&header.to_bytes()[..], octets].concat()
+        };
+        [piece(&whole[36..], 16, false), piece(&whole[20..36], 0, true)]
+    }
+
+    #[test]
+    fn fragments_meet_in_one_worker_and_their_packet_goes_to_the_owner_of_its_flow() {
+        let (lanes, wires) = lanes(3);
+        let policy = Policy::default();
+        let config = EngineConfig { policy, ..relay() };
+        let pool = Pool::start(lanes, &config).expect("workers");
+        let mut owners = Vec::new();
+        for port in 4000..4040 {
+            let [last, first] = syn_in_fragments(port);
+            wires[usize::from(port) % 3].outside.send(&last).expect("room in a socket");
+            wires[usize::from(port + 1) % 3].outside.send(&first).expect("room in a socket");
+            let owner = owner(&syn(port), 3, config.seed);
+            assert_eq!(received(&wires[owner].inside)[20..22], port.to_be_bytes());
+            owners.push(owner);
+        }
+        assert!((0..3).all(|worker| owners.contains(&worker)), "{owners:?}");
+        let counters = pool.stop(LONG).0;
+        assert_eq!(counters.events(Event::DatagramRebuilt), 40);
+        assert_eq!((counters.packets_in, counters.drops_total()), (80, 0));
     }
 
     #[test]

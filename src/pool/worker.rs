@@ -11,7 +11,7 @@ use super::{Lane, Owner};
 use crate::counters::{Counters, DropReason, Event};
 use crate::device::{Bell, Gone, Incoming, Queue, Taken, wait};
 use crate::direction::Leg;
-use crate::engine::{Control, Engine, EngineConfig, Outbox};
+use crate::engine::{Assembled, Control, Engine, EngineConfig, Outbox};
 use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN};
 use crate::time::Instant;
 use crate::wire::offload::Offload;
@@ -178,24 +178,59 @@ impl Worker {
                 }
                 Incoming::Empty => break,
             };
-            if self.workers > 1 {
-                let owner = (self.owner)(&self.room[..len], self.workers, self.seed);
-                if owner != self.belts.own {
-                    self.hand_over(owner, leg, offload, len);
-                    continue;
-                }
-            }
-            self.outbox.clear();
-            let packet = &mut self.room[..len];
-            self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
-            self.exit.flush(&self.outbox, packet)?;
+            let mut room = core::mem::take(&mut self.room);
+            let done = self.take(now, leg, offload, len, &mut room);
+            self.room = room;
+            done?;
         }
         Ok(())
     }
 
-    fn hand_over(&mut self, owner: usize, leg: Leg, offload: Offload, len: usize) {
+    /// Takes the packet of `len` octets in `room`: it is this worker's, or goes to whose it is. A
+    /// fragment goes to the owner of its datagram first, and what is put together there to the owner
+    /// of its flow.
+    fn take(
+        &mut self,
+        now: Instant,
+        leg: Leg,
+        mut offload: Offload,
+        mut len: usize,
+        room: &mut Room,
+    ) -> Result<(), Failure> {
+        if self.workers > 1 {
+            if !self.is_own(leg, offload, len, room) {
+                return Ok(());
+            }
+            match self.engine.assemble(now, leg, &room[..len]) {
+                Assembled::Whole => {}
+                Assembled::Waits => return Ok(()),
+                Assembled::Rebuilt(packet) => {
+                    (len, offload) = (packet.len(), Offload::default());
+                    room[..len].copy_from_slice(&packet);
+                    if !self.is_own(leg, offload, len, room) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.outbox.clear();
+        let packet = &mut room[..len];
+        self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
+        self.exit.flush(&self.outbox, packet)
+    }
+
+    /// Whether the packet is this worker's; if not, it has gone to its owner.
+    fn is_own(&mut self, leg: Leg, offload: Offload, len: usize, room: &mut Room) -> bool {
+        let owner = (self.owner)(&room[..len], self.workers, self.seed);
+        if owner != self.belts.own {
+            self.hand_over(owner, leg, offload, len, room);
+        }
+        owner == self.belts.own
+    }
+
+    fn hand_over(&mut self, owner: usize, leg: Leg, offload: Offload, len: usize, room: &mut Room) {
         let drops = &mut self.exit.drops;
-        if self.belts.send(owner, leg, offload, len, &mut self.room) {
+        if self.belts.send(owner, leg, offload, len, room) {
             drops.happened(Event::HandedOver);
         } else {
             drops.packets_in += 1;
@@ -209,11 +244,8 @@ impl Worker {
             let Some(mut parcel) = self.belts.receive() else {
                 return Ok(());
             };
-            self.outbox.clear();
-            let packet = &mut parcel.room[..parcel.len];
-            let (leg, offload) = (parcel.leg, parcel.offload);
-            self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
-            self.exit.flush(&self.outbox, packet)?;
+            let (leg, offload, len) = (parcel.leg, parcel.offload, parcel.len);
+            self.take(now, leg, offload, len, &mut parcel.room)?;
             self.belts.done(parcel);
         }
         // There may be more, but the legs have their turn first.

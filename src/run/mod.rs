@@ -52,6 +52,14 @@ pub struct Args {
     )]
     ports: Vec<u16>,
 
+    /// Largest TCP segment that a SYN of an inspected connection may announce (Cisco sysopt
+    /// connection tcpmss), in either direction. A smaller one stays, and none is added.
+    ///
+    /// For a path that is narrower than either end knows, and whose ICMP errors get lost: MTU less 40
+    /// for IPv4, less 60 for IPv6.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(48..))]
+    mss_max: Option<u16>,
+
     /// Threads that inspect, 1 to 64; each has a queue of both legs, and a flow stays with one.
     #[arg(
         long,
@@ -102,7 +110,20 @@ Example, for a client behind eth0 and a mail server behind eth1:
   ip route add default dev mg-inside table 101
   ip rule add iif eth0 ipproto tcp dport 25 lookup 100
   ip rule add iif eth1 ipproto tcp sport 25 lookup 101
-The same with ip -6. Forwarding must be on, and rp_filter off for the legs and the wires.
+  ip rule add iif eth0 ipproto icmp lookup 100
+  ip rule add iif eth1 ipproto icmp lookup 101
+The same with ip -6, and ipv6-icmp for icmp. Forwarding must be on, and rp_filter off for the legs
+and the wires. ICMP goes through the legs because errors quote sequence numbers, which the guard
+translates; all other ICMP is relayed. Errors that this kernel makes itself about what it cannot
+forward (path MTU!) go the same way, with accept_local on for the legs, where CLIENTS and SERVERS are
+networks:
+  ip rule add iif lo ipproto icmp to CLIENTS lookup 101
+  ip rule add iif lo ipproto icmp to SERVERS lookup 100
+
+Only the first fragment of a packet has a port: let connection tracking put fragments together before
+they are routed (netns/lab shows how), or route all TCP of those who send them (ip rule add from ...
+ipproto tcp): the guard puts them together itself. Only with --personality off do fragments pass as
+they came.
 
 Signals: SIGINT and SIGTERM stop the guard, and its counters are printed; a second one ends it at
 once. SIGUSR1 prints the counters while it runs.";
@@ -153,7 +174,11 @@ pub fn run(args: Args) -> Result<(), String> {
     let known = block_signals()?;
     let (lanes, features) = open_lanes(&args)?;
     let config = EngineConfig {
-        policy: Policy { personality: args.personality, ports: args.ports.clone() },
+        policy: Policy {
+            personality: args.personality,
+            ports: args.ports.clone(),
+            mss_max: args.mss_max,
+        },
         seed: RandomState::new().build_hasher().finish(),
         offload: features == Features::Offload,
         fail_open: args.fail_open,

@@ -25,8 +25,9 @@ const fn fold(mut sum: u64) -> u16 {
 }
 
 const TCP: u64 = 6;
+const ICMPV6: u64 = 58;
 
-fn pseudo_header(source: IpAddr, destination: IpAddr, tcp_len: usize) -> u64 {
+fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u64, len: usize) -> u64 {
     let addresses = match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             sum(&source.octets()) + sum(&destination.octets())
@@ -37,23 +38,33 @@ fn pseudo_header(source: IpAddr, destination: IpAddr, tcp_len: usize) -> u64 {
         // One packet has one family.
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
     };
-    addresses + TCP + tcp_len as u64
+    addresses + protocol + len as u64
 }
 
 /// The folded pseudo-header sum (RFC 9293 section 3.1), not complemented: what the checksum field
 /// holds when the kernel is to finish it.
 pub fn partial(source: IpAddr, destination: IpAddr, tcp_len: usize) -> u16 {
-    fold(pseudo_header(source, destination, tcp_len))
+    fold(pseudo_header(source, destination, TCP, tcp_len))
 }
 
 /// The TCP checksum of `segment`, whose checksum field must be zero.
 pub fn tcp(source: IpAddr, destination: IpAddr, segment: &[u8]) -> u16 {
-    !fold(pseudo_header(source, destination, segment.len()) + sum(segment))
+    !fold(pseudo_header(source, destination, TCP, segment.len()) + sum(segment))
 }
 
 /// Whether the checksum in `segment` is right.
 pub fn tcp_is_right(source: IpAddr, destination: IpAddr, segment: &[u8]) -> bool {
-    fold(pseudo_header(source, destination, segment.len()) + sum(segment)) == 0xffff
+    fold(pseudo_header(source, destination, TCP, segment.len()) + sum(segment)) == 0xffff
+}
+
+/// The checksum of an ICMP `message`, whose checksum field must be zero; 0 when it is in there and
+/// right. That of IPv6 covers a pseudo-header (RFC 4443 section 2.3), that of IPv4 does not (RFC 792).
+pub fn icmp(source: IpAddr, destination: IpAddr, message: &[u8]) -> u16 {
+    let pseudo_header = match source {
+        IpAddr::V4(_) => 0,
+        IpAddr::V6(_) => pseudo_header(source, destination, ICMPV6, message.len()),
+    };
+    !fold(pseudo_header + sum(message))
 }
 
 /// The IPv4 header checksum of `header`, whose checksum field must be zero.

@@ -3,7 +3,10 @@
 //! Must not know: connections, streams, SMTP.
 
 pub mod checksum;
+pub mod fragment;
+pub mod fragment_buffer;
 pub mod hygiene;
+pub mod icmp;
 pub mod mint;
 pub mod offload;
 pub mod options;

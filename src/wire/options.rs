@@ -228,6 +228,22 @@ pub fn clear_others(list: &mut [u8], allowed: Allowed) -> bool {
     is_cleared
 }
 
+/// Lowers the MSS of a SYN to `most`; says whether it was higher. None is added where there is none.
+pub fn clamp_mss(list: &mut [u8], most: u16) -> bool {
+    let mut higher = None;
+    let walked = walk(list, |kind, at, len| {
+        let value = list.get(at + 2..at + 4).map(|o| u16::from_be_bytes([o[0], o[1]]));
+        if (kind, len) == (MSS, 4) && value.is_some_and(|mss| mss > most) {
+            higher = Some(at + 2);
+        }
+    });
+    let field = higher.filter(|_| walked.is_ok()).and_then(|at| list.get_mut(at..at + 2));
+    field.is_some_and(|field| {
+        field.copy_from_slice(&most.to_be_bytes());
+        true
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

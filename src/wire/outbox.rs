@@ -92,6 +92,18 @@ impl Outbox {
         self.entries.push(Entry { leg, offload, vnet_header, place: Place::Input(len) });
     }
 
+    /// Keeps `input` for those entries from the `first` on that leave in place: it is not the packet
+    /// that was handed in, but one that was put together.
+    pub(crate) fn keep_input(&mut self, first: usize, input: &[u8]) {
+        for entry in self.entries.iter_mut().skip(first) {
+            if let Place::Input(len) = entry.place {
+                let start = self.arena.len();
+                self.arena.extend_from_slice(input.get(..len).unwrap_or_default());
+                entry.place = Place::Arena(start..self.arena.len());
+            }
+        }
+    }
+
     /// A packet of `len` octets leaves by `leg`; returns where to write it.
     pub(crate) fn leave_built(
         &mut self,

@@ -28,6 +28,14 @@ fn a_bad_number_of_workers_is_refused() {
 }
 
 #[test]
+fn a_bad_segment_size_is_refused() {
+    for size in ["0", "47", "65536", "large"] {
+        let said = usage_error(&["--mss-max", size]);
+        assert!(said.contains("--mss-max"), "{said}");
+    }
+}
+
+#[test]
 fn an_unknown_personality_is_refused_with_the_list() {
     let output = run(&["--personality", "pix99"]).output().expect("the program");
     let said = String::from_utf8(output.stderr).expect("text");
@@ -84,6 +92,7 @@ fn help_explains_every_word() {
         "--inside",
         "--personality",
         "--port",
+        "--mss-max",
         "--workers",
         "--fail-open",
         "--fail-closed",
@@ -103,6 +112,7 @@ fn help_explains_every_word() {
         "[default: 1:00:00]",
         "[default: 0:10:00]",
         "[default: 0:00:30]",
+        "ipproto icmp",
         "[default: mg-outside]",
         "[default: mg-inside]",
         "[default: mailguard]",

@@ -83,6 +83,7 @@ fn engine(seed: u64, mode: Mode) -> Engine {
         policy: Policy {
             personality: Personality::named(mode.name()).expect("a personality of that name"),
             ports: vec![25],
+            mss_max: None,
         },
         seed,
         offload: seed.is_multiple_of(2),

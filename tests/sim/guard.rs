@@ -41,6 +41,11 @@ pub(crate) struct Guard {
     pub(crate) attacker: Option<Rng>,
     /// Decoys that came.
     pub(crate) decoys: u64,
+    /// Cuts one packet of so many into fragments; none if 0.
+    cuts: u32,
+    cutter: Rng,
+    /// Packets that were cut.
+    pub(crate) cut: u64,
     /// Every packet that was given to the engine, if they are wanted.
     pub(crate) record: Option<Vec<(Leg, Vec<u8>)>>,
 }
@@ -52,7 +57,7 @@ impl Guard {
     pub(crate) fn new(mode: Mode, offload: bool, seed: u64, trace: Trace) -> Self {
         let personality = Personality::named(mode.name()).expect("a personality of that name");
         let config = EngineConfig {
-            policy: Policy { personality, ports: vec![25] },
+            policy: Policy { personality, ports: vec![25], mss_max: None },
             seed,
             offload,
             fail_open: false,
@@ -74,6 +79,9 @@ impl Guard {
             deadlines: (0, 0),
             attacker: None,
             decoys: 0,
+            cuts: if mode.inspects() && seed.is_multiple_of(3) { 6 } else { 0 },
+            cutter: Rng::with_seed(seed ^ 0xf7a6),
+            cut: 0,
             record: None,
         }
     }
@@ -198,16 +206,37 @@ impl Guard {
         departed: &mut Departed,
     ) -> Result<(), String> {
         self.supers += u64::from(offload.gso_size.is_some());
-        self.given += 1;
         self.show(now, leg, '>', &bytes);
         self.laws.input(&bytes);
+        let is_good = offload == Offload::default()
+            && Packet::read(&bytes).is_ok_and(|packet| packet.complete);
+        if self.cuts > 0 && is_good && self.cutter.u32(..self.cuts) == 0 {
+            let mut fragments = packet::fragments(&bytes, &mut self.cutter);
+            self.cut += u64::from(fragments.len() > 1);
+            self.cutter.shuffle(&mut fragments);
+            while fragments.len() > 1 {
+                let fragment = fragments.pop().unwrap_or_default();
+                self.give(now, leg, fragment, offload);
+                if !self.outbox.is_empty() {
+                    return Err("something left before the last fragment came".into());
+                }
+            }
+            bytes = fragments.pop().unwrap_or(bytes);
+        }
+        let bytes = self.give(now, leg, bytes, offload);
+        self.collect(now, &bytes, departed)
+    }
+
+    /// Hands a packet to the engine; returns it as the engine left it.
+    fn give(&mut self, now: u64, leg: Leg, mut bytes: Vec<u8>, offload: Offload) -> Vec<u8> {
+        self.given += 1;
         if let Some(record) = &mut self.record {
             record.push((leg, bytes.clone()));
         }
         self.outbox.clear();
         let moment = Instant::from_micros(now);
         self.engine.handle_packet(moment, leg, &mut bytes, offload, &mut self.outbox);
-        self.collect(now, &bytes, departed)
+        bytes
     }
 
     /// Time has come to `now`.

@@ -4,6 +4,8 @@
 use core::fmt::Write as _;
 use core::net::IpAddr;
 
+use fastrand::Rng;
+
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 pub(crate) const RST: u8 = 4;
@@ -284,4 +286,42 @@ pub(crate) fn finish_ipv4(bytes: &mut [u8]) {
     bytes[10..12].fill(0);
     let sum = !fold(sum_of(&bytes[..header]));
     bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The packet in two to five fragments; as it is when it is too short.
+pub(crate) fn fragments(bytes: &[u8], rng: &mut Rng) -> Vec<Vec<u8>> {
+    let is_v6 = bytes.first().is_some_and(|first| first >> 4 == 6);
+    let header = if is_v6 { 40 } else { 20 };
+    // RFC 7112: an IPv6 first fragment has the whole TCP header.
+    let first = if is_v6 { usize::from(bytes[header + 12] >> 4) * 4 } else { 8 };
+    let (first, len) = (first.next_multiple_of(8), bytes.len() - header);
+    if len <= first || bytes.len() > 60_000 {
+        return vec![bytes.to_vec()];
+    }
+    let mut cuts: Vec<_> = (0..rng.usize(1..5)).map(|_| rng.usize(first..len) / 8 * 8).collect();
+    cuts.extend([0, len]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let number = rng.u32(..);
+    let piece = |from: usize, to: usize| {
+        let more = u16::from(to < len);
+        let mut fragment = bytes[..header].to_vec();
+        if is_v6 {
+            fragment.extend([bytes[6], 0]);
+            fragment.extend((from as u16 | more).to_be_bytes());
+            fragment.extend(number.to_be_bytes());
+            fragment[6] = 44;
+            fragment[4..6].copy_from_slice(&((to - from + 8) as u16).to_be_bytes());
+        } else {
+            fragment[2..4].copy_from_slice(&((to - from + 20) as u16).to_be_bytes());
+            fragment[4..6].copy_from_slice(&(number as u16).to_be_bytes());
+            fragment[6..8].copy_from_slice(&((from as u16 / 8) | (more << 13)).to_be_bytes());
+            fragment[10..12].fill(0);
+            let sum = !fold(sum_of(&fragment));
+            fragment[10..12].copy_from_slice(&sum.to_be_bytes());
+        }
+        fragment.extend_from_slice(&bytes[header + from..header + to]);
+        fragment
+    };
+    cuts.windows(2).map(|ends| piece(ends[0], ends[1])).collect()
 }

@@ -249,6 +249,7 @@ impl Scenario {
             ("line ends mended", counters.events(Event::LineEndMended), judged.mended),
             ("messages", counters.events(Event::MailData), judged.messages),
             ("resets", counters.events(Event::InspectionReset), 0),
+            ("packets rebuilt", counters.events(Event::DatagramRebuilt), world.guard.cut),
             ("inconsistencies", counters.events(Event::Inconsistent), 0),
         ];
         for (what, counted, expected) in equal {

@@ -3,7 +3,9 @@
 use super::super::traces::{Trace, sealed};
 use super::super::*;
 use super::segments::{is_a_decoy, rest, stamped};
+use crate::wire::mint::Minted;
 use crate::wire::packet::flags::{ACK, SYN};
+use crate::wire::packet::seal;
 
 const TTL: usize = 8;
 const TOS: usize = 1;
