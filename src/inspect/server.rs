@@ -86,13 +86,18 @@ impl ServerJudge {
         session: &mut Session,
         edits: &mut impl Edits,
     ) -> Result<usize, Fault> {
-        let end = octets
-            .iter()
-            .enumerate()
-            .find_map(|(at, octet)| self.line.take(*octet).map(|code| (at + 1, code)));
-        let taken = end.map_or(octets.len(), |(end, _)| end);
+        let mut end = None;
+        let mut taken = 0;
+        for octet in octets {
+            end = self.line.take(*octet);
+            taken += 1;
+            // Behind a line that is no reply another one may be answered.
+            if end.is_some() || !self.line.has_begun() {
+                break;
+            }
+        }
         edits.pass(&octets[..taken]);
-        if let Some((_, code)) = end {
+        if let Some(code) = end {
             self.ended(code, session)?;
         }
         Ok(taken)
@@ -367,6 +372,25 @@ mod tests {
             let out = String::from_utf8(out).unwrap();
             let lines: Vec<_> = out.lines().map(str::trim_end).collect();
             assert_eq!(lines, ["220 *", "500 Command unrecognized", "250 next"], "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn l16_a_line_that_is_no_reply_ends_where_it_ends() {
+        for cut in [1, 100] {
+            let (mut judge, mut session, mut text) =
+                (ServerJudge::default(), Session::default(), Text::default());
+            let mut say = |input: &[u8], session: &mut Session| {
+                for piece in input.chunks(cut) {
+                    let (personality, edits) = (&Personality::MAILGUARD, &mut text);
+                    judge.judge(piece, false, session, personality, edits, &mut |_| {}).unwrap();
+                }
+            };
+            say(b"220 m\r\nby", &mut session);
+            session.sent(Outstanding::Refused);
+            say(b"e\r\n250", &mut session);
+            let text = String::from_utf8(text.out).unwrap();
+            assert_eq!(text, "220 *\r\nbye\r\n500", "in pieces of {cut}");
         }
     }
 
