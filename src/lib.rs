@@ -8,6 +8,8 @@ pub mod device;
 pub mod direction;
 pub mod engine;
 pub mod flow;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inspect;
 pub mod jail;
 pub mod limits;

@@ -12,6 +12,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("inspection", &["inspect"]),
     ("conversation", &["flow"]),
     ("engine", &["engine"]),
+    ("trial", &["fuzz"]),
     ("shell", &["device", "jail", "pool", "run", "sink", "load", "main"]),
 ];
 
