@@ -273,6 +273,9 @@ fn what_comes_early_waits_and_the_sender_is_told() {
     // From there on it speaks for itself.
     assert_eq!(trace.client(21, 8, ACK, "NOOP\r\n"), ["inside 21 8 . \"NOOP\\r\\n\""]);
     assert_eq!(trace.server(8, 27, ACK, ""), ["outside 8 27 . \"\""]);
+    // A repeat is called one (RFC 2883 section 4).
+    let repeat = trace.client(21, 8, ACK, "NOOP\r\n");
+    assert_eq!(repeat, ["outside 8 27 . \"\" sack 21-27"]);
 }
 
 #[test]

@@ -38,11 +38,11 @@ impl Flow {
             let size = usize::from(context.gso_size.unwrap_or(u16::MAX)).max(1);
             let segments = u32::try_from(len.div_ceil(size)).unwrap_or(DUPLICATES_MAX);
             let duplicates = if took == Took::Ahead { segments } else { 0 };
-            self.stand(direction, duplicates, headers, context);
+            self.stand(direction, duplicates, headers, took == Took::Old, context);
         } else if took == Took::Old && load.span.is_empty() && len > 1 {
             // The acknowledgement that the receiver sent was lost on the sender's wire. It is told
             // again here; more than one octet, or it is a keep-alive, which the receiver answers.
-            self.mint_sack(!direction, Some(headers), context);
+            self.mint_sack(!direction, headers, true, context);
         }
     }
 
@@ -53,6 +53,7 @@ impl Flow {
         direction: Direction,
         duplicates: u32,
         latest: &Headers,
+        repeats: bool,
         context: &mut Context<'_>,
     ) {
         let has_sack = self.has_sack();
@@ -66,7 +67,7 @@ impl Flow {
         let most = if has_sack { DUPLICATES_THAT_COUNT } else { DUPLICATES_MAX };
         let answers = duplicates.min(most) + u32::from(goes_on || duplicates == 0);
         for _ in 0..answers {
-            self.mint_sack(!direction, Some(latest), context);
+            self.mint_sack(!direction, latest, repeats, context);
         }
     }
 
