@@ -102,7 +102,11 @@ impl Half {
         self.map.prune(edited);
 
         let edge = edited + (usize::from(window) << shift);
+        let was_closed = self.edge <= self.store.una();
         self.edge = self.edge.max(edge);
+        if was_closed {
+            self.repairs.hear_of_room(self.edge > self.store.una());
+        }
         self.told_edge = self.told_edge.max(self.map.to_original(edge, Round::Down));
         let is_plain = self.map.is_identity() && ack == image;
         let field = if is_plain { window } else { self.window_field(ack, shift) };
