@@ -187,11 +187,14 @@ impl Half {
     fn tellable(&mut self, image: Offset) -> Offset {
         let front = self.reassembly.front();
         self.stand_in.receiver_has(image);
-        if self.stand_in.promised() > image {
+        if self.stand_in.promised() > image || self.stand_in.is_standing() {
             for span in self.repairs.reported() {
                 let start = self.map.to_original(span.start, Round::Up);
                 let end = self.map.to_original(span.end, Round::Down);
-                self.stand_in.extend(Span { start, end }, front);
+                self.stand_in.refill(Span { start, end });
+                if self.stand_in.promised() > image {
+                    self.stand_in.extend(Span { start, end }, front);
+                }
             }
         }
         if self.stand_in.is_standing() {

@@ -136,6 +136,21 @@ fn a_window_that_opens_again_as_wide_as_it_was_is_told() {
 }
 
 #[test]
+fn a_late_segment_that_the_receiver_reports_is_no_hole_any_more() {
+    let mut trace = with_sack();
+    trace.client(7, 8, ACK, "NOOP\r\n");
+    trace.client(1, 8, ACK, "QUIT\r\n");
+    trace.client(13, 8, ACK, "RSET\r\n");
+    trace.client(19, 8, ACK, "RSET\r\n");
+    trace.server_with_sack(8, 1, (19, 25));
+    let left = trace.client(31, 8, ACK, "NOOP\r\n");
+    assert_eq!(left.last().unwrap(), "outside 8 13 . \"\" sack 31-37 sack 19-25");
+    // A block that begins at the acknowledgement would look as if it had been thrown away.
+    let left = trace.server_with_sack(8, 1, (13, 25));
+    assert_eq!(left[0], "outside 8 25 . \"\"");
+}
+
+#[test]
 fn a_reset_reaches_a_receiver_that_lacks_what_was_promised() {
     let mut trace = with_sack();
     trace.client(7, 8, ACK, "NOOP\r\n");
