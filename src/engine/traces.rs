@@ -152,7 +152,12 @@ impl Trace {
         self.outbox.departures(&packet).map(|departure| read(&departure)).collect()
     }
 
-    fn server_with_sack(&mut self, seq: u32, ack: u32, block: (u32, u32)) -> Vec<String> {
+    pub(super) fn server_with_sack(
+        &mut self,
+        seq: u32,
+        ack: u32,
+        block: (u32, u32),
+    ) -> Vec<String> {
         let number = |offset: u32| CLIENT_ISS.wrapping_add(offset);
         self.sack_block = Some((number(block.0), number(block.1)));
         let left = self.server(seq, ack, ACK, "");
