@@ -75,7 +75,7 @@ impl Guard {
         };
         let made = minted.headers();
         let mut packet = made.octets().to_vec();
-        packet[33] |= flags & SYN;
+        packet[made.tcp_start + 13] |= flags & SYN;
         packet.extend_from_slice(payload);
         seal(&mut packet, made.tcp_start, (ends.0.ip(), ends.1.ip()), false);
         self.outbox.clear();
@@ -215,6 +215,17 @@ fn one_client_has_as_many_connections_as_it_may() {
     guard.mail_passes(2);
     from(&mut guard, 1, 1, 1, RST | ACK);
     assert_eq!([4, 5].map(|port| from(&mut guard, port, 0, 0, SYN)), [1, 0]);
+}
+
+#[test]
+fn an_ipv6_client_is_its_network() {
+    let mut guard = Guard::new(Bounds { per_client_embryonic_max: 1, ..Bounds::default() });
+    let server = SocketAddr::from(([0x2001, 0xdb8, 0, 2, 0, 0, 0, 25], 25));
+    let mut opens = |network: u16, host: u16| {
+        let client = SocketAddr::from(([0x2001, 0xdb8, 0, network, 0, 0, 0, host], 1025));
+        guard.packet(Leg::Outside, (client, server), (CLIENT_ISS, 0), SYN, b"").len()
+    };
+    assert_eq!([opens(1, 1), opens(1, 2), opens(3, 1)], [1, 0, 1]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod handshakes;
 mod packets;
+mod promises;
 mod segments;
 
 use super::traces::Trace;

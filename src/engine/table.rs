@@ -8,6 +8,7 @@ use std::hash::DefaultHasher;
 use crate::flow::{Flow, Room};
 use crate::limits::KEPT_CAPACITY_FLOWS;
 use crate::time::Instant;
+use crate::wire::packet::source_of;
 
 /// The two endpoints of a connection, without order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,6 +81,7 @@ pub(super) struct FlowTable {
     half_open: BTreeMap<u64, FlowKey>,
     /// Flows that there ever were.
     born: u64,
+    /// By [`source_of`].
     clients: HashMap<IpAddr, OfClient, SeededState>,
     /// Octets that all flows hold.
     memory: usize,
@@ -120,7 +122,7 @@ impl FlowTable {
 
     /// The connections of `client`.
     pub(super) fn of_client(&self, client: IpAddr) -> OfClient {
-        self.clients.get(&client).copied().unwrap_or_default()
+        self.clients.get(&source_of(client)).copied().unwrap_or_default()
     }
 
     /// The flow of `key`.
@@ -248,7 +250,7 @@ fn count(clients: &mut HashMap<IpAddr, OfClient, SeededState>, entry: &Entry, co
     if !entry.is_live {
         return;
     }
-    let client = entry.flow.client().ip();
+    let client = source_of(entry.flow.client().ip());
     let half_open = usize::from(entry.half_open.is_some());
     let counted = clients.entry(client).or_default();
     if comes {

@@ -152,7 +152,12 @@ impl Trace {
         self.outbox.departures(&packet).map(|departure| read(&departure)).collect()
     }
 
-    fn server_with_sack(&mut self, seq: u32, ack: u32, block: (u32, u32)) -> Vec<String> {
+    pub(super) fn server_with_sack(
+        &mut self,
+        seq: u32,
+        ack: u32,
+        block: (u32, u32),
+    ) -> Vec<String> {
         let number = |offset: u32| CLIENT_ISS.wrapping_add(offset);
         self.sack_block = Some((number(block.0), number(block.1)));
         let left = self.server(seq, ack, ACK, "");
@@ -273,6 +278,9 @@ fn what_comes_early_waits_and_the_sender_is_told() {
     // From there on it speaks for itself.
     assert_eq!(trace.client(21, 8, ACK, "NOOP\r\n"), ["inside 21 8 . \"NOOP\\r\\n\""]);
     assert_eq!(trace.server(8, 27, ACK, ""), ["outside 8 27 . \"\""]);
+    // A repeat is called one (RFC 2883 section 4).
+    let repeat = trace.client(21, 8, ACK, "NOOP\r\n");
+    assert_eq!(repeat, ["outside 8 27 . \"\" sack 21-27"]);
 }
 
 #[test]

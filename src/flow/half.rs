@@ -102,7 +102,11 @@ impl Half {
         self.map.prune(edited);
 
         let edge = edited + (usize::from(window) << shift);
+        let was_closed = self.edge <= self.store.una();
         self.edge = self.edge.max(edge);
+        if was_closed {
+            self.repairs.hear_of_room(self.edge > self.store.una());
+        }
         self.told_edge = self.told_edge.max(self.map.to_original(edge, Round::Down));
         let is_plain = self.map.is_identity() && ack == image;
         let field = if is_plain { window } else { self.window_field(ack, shift) };
@@ -183,11 +187,14 @@ impl Half {
     fn tellable(&mut self, image: Offset) -> Offset {
         let front = self.reassembly.front();
         self.stand_in.receiver_has(image);
-        if self.stand_in.promised() > image {
+        if self.stand_in.promised() > image || self.stand_in.is_standing() {
             for span in self.repairs.reported() {
                 let start = self.map.to_original(span.start, Round::Up);
                 let end = self.map.to_original(span.end, Round::Down);
-                self.stand_in.extend(Span { start, end }, front);
+                self.stand_in.refill(Span { start, end });
+                if self.stand_in.promised() > image {
+                    self.stand_in.extend(Span { start, end }, front);
+                }
             }
         }
         if self.stand_in.is_standing() {

@@ -38,11 +38,15 @@ impl Flow {
             let size = usize::from(context.gso_size.unwrap_or(u16::MAX)).max(1);
             let segments = u32::try_from(len.div_ceil(size)).unwrap_or(DUPLICATES_MAX);
             let duplicates = if took == Took::Ahead { segments } else { 0 };
-            self.stand(direction, duplicates, headers, context);
+            self.stand(direction, duplicates, headers, took == Took::Old, context);
+        } else if half.has_promised() && len <= 1 && start.is_some_and(|at| at < half.told_ack) {
+            // A keep-alive or a window probe. What the receiver answers is less than was promised, and
+            // is not told; nobody else would answer then.
+            self.mint_sack(!direction, headers, false, context);
         } else if took == Took::Old && load.span.is_empty() && len > 1 {
             // The acknowledgement that the receiver sent was lost on the sender's wire. It is told
             // again here; more than one octet, or it is a keep-alive, which the receiver answers.
-            self.mint_sack(!direction, Some(headers), context);
+            self.mint_sack(!direction, headers, true, context);
         }
     }
 
@@ -53,20 +57,24 @@ impl Flow {
         direction: Direction,
         duplicates: u32,
         latest: &Headers,
+        repeats: bool,
         context: &mut Context<'_>,
     ) {
-        let has_sack = self.has_sack();
+        let (has_sack, shift) = (self.has_sack(), self.window_shift(!direction));
         let half = &mut self.halves[direction];
         let front = half.reassembly.front();
         let ack = half.stand_in.promise(front);
         half.stand_in.end_without_holes(half.reassembly.has_hole());
         let goes_on = ack > half.told_ack;
         half.told_ack = half.told_ack.max(ack);
+        if !half.stand_in.is_standing() {
+            half.told_window = half.window_again(shift);
+        }
         // One with SACK counts octets; the duplicates are for those that count nothing else.
         let most = if has_sack { DUPLICATES_THAT_COUNT } else { DUPLICATES_MAX };
         let answers = duplicates.min(most) + u32::from(goes_on || duplicates == 0);
         for _ in 0..answers {
-            self.mint_sack(!direction, Some(latest), context);
+            self.mint_sack(!direction, latest, repeats, context);
         }
     }
 
@@ -149,6 +157,7 @@ impl Flow {
                 Ring::GiveUp => {
                     context.counters.happened(Event::ReceiverGone);
                     self.end_by_inspection(context);
+                    self.deadline = context.now + self.lifetime();
                 }
             }
         }

@@ -40,6 +40,8 @@ pub(super) struct Repairs {
     pub(super) alarm: Option<Instant>,
     /// How often that was done in a row, and where the receiver stood when the alarm was set.
     alarms: (u32, Offset),
+    /// How often nothing answered.
+    unanswered: u32,
     /// Octets whose acknowledgement is timed, and since when.
     timing: Option<(Offset, Instant)>,
     /// The smoothed time from here to the receiver and back (RFC 6298, with a gain of 1/4).
@@ -67,10 +69,10 @@ impl Repairs {
         let reported = &self.reported;
         let arrived = &mut self.arrived;
         self.on_their_way.retain(|repair| {
-            let is_here = repair.span.end <= una
-                || reported
-                    .iter()
-                    .any(|span| span.start <= repair.span.start && repair.span.end <= span.end);
+            let next = reported.partition_point(|span| span.start <= repair.span.start);
+            let before = next.checked_sub(1).and_then(|index| reported.get(index));
+            let is_here =
+                repair.span.end <= una || before.is_some_and(|span| repair.span.end <= span.end);
             if is_here {
                 *arrived = (*arrived).max(repair.order);
             }
@@ -136,11 +138,14 @@ impl Repairs {
             let hole = Span { start: hole.start, end: hole.end.min(promised) };
             let mut pieces = vec![hole];
             for repair in &self.on_their_way {
-                pieces = subtract(&pieces, repair.span);
+                if repair.span.start < hole.end && hole.start < repair.span.end {
+                    pieces = subtract(&pieces, repair.span);
+                }
             }
             for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
                 let piece = Span { start: piece.start, end: piece.end.min(piece.start + room) };
-                room -= piece.len();
+                // A small one takes a packet too.
+                room = room.saturating_sub(piece.len().next_multiple_of(size));
                 if !piece.is_empty() {
                     due.push(piece);
                 }
@@ -186,7 +191,17 @@ impl Repairs {
             self.alarm = None;
         } else if self.alarm.is_none() || self.alarms.1 != una {
             self.alarms = (0, una);
+            self.unanswered = 0;
             self.alarm = Some(now + self.patience());
+        }
+    }
+
+    /// The receiver had no room and says whether it has now: it is not gone (RFC 9293 section 3.8.6.1,
+    /// MUST-37), and what it threw away till then need not wait for the long pause between probes.
+    pub(super) fn hear_of_room(&mut self, has_room: bool) {
+        self.unanswered = 0;
+        if has_room {
+            self.alarm = None;
         }
     }
 
@@ -198,10 +213,15 @@ impl Repairs {
         size: usize,
         now: Instant,
     ) -> Ring {
-        self.alarms.0 += 1;
-        if self.alarms.0 > REPAIRS_MAX {
+        self.alarms.0 = self.alarms.0.saturating_add(1);
+        self.unanswered += 1;
+        if self.unanswered > REPAIRS_MAX {
             self.alarm = None;
             return Ring::GiveUp;
+        }
+        if self.reported.first().is_some_and(|span| span.start <= una) {
+            // It would have acknowledged that if it had not discarded it (RFC 2018 section 8).
+            self.reported.clear();
         }
         let pause = self.patience() * (1 << self.alarms.0.min(16));
         self.alarm = Some(now + pause.min(REPAIR_PAUSE_MAX));
@@ -295,6 +315,33 @@ mod tests {
         let due = repairs.lost(offsets, SIZE, at(0));
         let octets: usize = due.iter().map(|span| span.len()).sum();
         assert_eq!(octets, REPAIR_SEGMENTS_MAX * SIZE);
+    }
+
+    #[test]
+    fn small_holes_draw_no_flood() {
+        let blocks: Vec<_> = (0..200).map(|n| span(2 * n + 1, 2 * n + 2)).collect();
+        let mut repairs = receiver(0, &blocks);
+        let offsets = (Offset::ZERO, Offset::new(400), Offset::new(400));
+        let mut due = repairs.lost(offsets, SIZE, at(0));
+        assert_eq!(due.len(), REPAIR_SEGMENTS_MAX);
+        // Nor does one that arrives and shows the others to be lost.
+        for _ in 0..30 {
+            let last = due.pop().unwrap_or_default();
+            repairs.hear(Offset::ZERO, &[last]);
+            due = repairs.lost(offsets, SIZE, at(1));
+            assert!(due.len() <= REPAIR_SEGMENTS_MAX);
+        }
+    }
+
+    #[test]
+    fn what_was_reported_and_then_discarded_is_repeated() {
+        let mut repairs = receiver(10, &[span(20, 150)]);
+        repairs.hear(Offset::new(20), &[]);
+        let offsets = (Offset::new(20), Offset::new(150), Offset::new(150));
+        assert_eq!(
+            repairs.ring(offsets, SIZE, at(0)),
+            Ring::Repeat([span(20, 30), span(140, 150)])
+        );
     }
 
     #[test]

@@ -220,17 +220,19 @@ impl Flow {
     }
 
     /// Tells the sender of `!direction` again what was acknowledged, and what is here behind holes,
-    /// the block of the `latest` segment first (RFC 2018 section 4).
+    /// the block of the `latest` segment first (RFC 2018 section 4); before it, that all of the segment
+    /// was here already, if it `repeats` (RFC 2883 section 4).
     pub(super) fn mint_sack(
         &self,
         direction: Direction,
-        latest: Option<&Headers>,
+        latest: &Headers,
+        repeats: bool,
         context: &mut Context<'_>,
     ) {
         let half = &self.halves[!direction];
-        let came = latest
-            .and_then(|latest| half.space.offset_of(Seq::new(latest.seq), half.reassembly.end()))
-            .unwrap_or_default();
+        let came = half.space.offset_of(Seq::new(latest.seq), half.reassembly.end());
+        let came = came.unwrap_or_default();
+        let repeat = repeats.then(|| Span::of(came, latest.payload_len()));
         let mut blocks = [(0, 0); SACK_BLOCKS_MAX];
         let mut count = 0;
         if self.has_sack() {
@@ -239,7 +241,8 @@ impl Flow {
                 || half.stand_in.islands(half.reassembly.front(), half.reassembly.ahead());
             let latest = islands().filter(holds);
             let others = islands().filter(|span| !holds(span));
-            for (block, span) in blocks.iter_mut().zip(latest.chain(others)) {
+            let spans = repeat.into_iter().chain(latest).chain(others);
+            for (block, span) in blocks.iter_mut().zip(spans) {
                 *block = (half.space.seq_of(span.start).get(), half.space.seq_of(span.end).get());
                 count += 1;
             }

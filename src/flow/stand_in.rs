@@ -58,9 +58,10 @@ impl StandIn {
         }
     }
 
-    /// The sender has filled `span` again.
+    /// The sender has filled `span` again, or the receiver has reported it: it came late.
     pub(super) fn refill(&mut self, span: Span) {
-        if self.holes.is_empty() {
+        let next = self.holes.partition_point(|hole| hole.end <= span.start);
+        if self.holes.get(next).is_none_or(|hole| span.end <= hole.start) {
             return;
         }
         self.holes = subtract(&self.holes, span);

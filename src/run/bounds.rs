@@ -42,13 +42,13 @@ pub(super) struct BoundsArgs {
 
     /// Connections of one client address at a time (Cisco per-client-max); 0 is no limit.
     ///
-    /// One more is dropped (counter per-client-max). Several workers count each for itself.
+    /// One more is dropped (counter per-client-max). An IPv6 client is its /64. Several workers count each for itself.
     #[arg(long, value_name = "N", default_value_t = 0)]
     per_client_max: u32,
 
     /// Half-open connections of one client address (Cisco per-client-embryonic-max); 0 is no limit.
     ///
-    /// One more is dropped (counter per-client-embryonic-max). Several workers count each for itself.
+    /// One more is dropped (counter per-client-embryonic-max). An IPv6 client is its /64. Several workers count each for itself.
     #[arg(long, value_name = "N", default_value_t = 4096)]
     per_client_embryonic_max: u32,
 

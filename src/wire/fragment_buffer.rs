@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fragment::{DatagramId, Fragment, seal};
+use super::packet::source_of;
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::Leg;
 use crate::limits::{
@@ -54,6 +55,11 @@ pub struct FragmentBuffer {
     due: BTreeSet<(Instant, Key)>,
     shares: BTreeMap<(Leg, IpAddr), Share>,
     octets: usize,
+}
+
+/// Whose share a datagram is counted in.
+fn share_of(key: &Key) -> (Leg, IpAddr) {
+    (key.0, source_of(key.1.source))
 }
 
 impl Datagram {
@@ -190,7 +196,7 @@ impl FragmentBuffer {
         key: Key,
         fragment: &Fragment<'_>,
     ) -> Result<(), DropReason> {
-        let share = self.shares.get(&(key.0, key.1.source)).copied().unwrap_or_default();
+        let share = self.shares.get(&share_of(&key)).copied().unwrap_or_default();
         let end = fragment.start + fragment.piece.len();
         let reached = match self.datagrams.get(&key) {
             Some(datagram) if datagram.is_spoilt => return Err(DropReason::FragmentOverlap),
@@ -212,7 +218,7 @@ impl FragmentBuffer {
             let until = now + FRAGMENT_TIMEOUT;
             vacant.insert(Datagram { until, ..Datagram::default() });
             self.due.insert((until, key));
-            self.shares.entry((key.0, key.1.source)).or_default().datagrams += 1;
+            self.shares.entry(share_of(&key)).or_default().datagrams += 1;
         }
         Ok(())
     }
@@ -220,7 +226,7 @@ impl FragmentBuffer {
     /// A datagram that had `before` octets has `after` now.
     fn account(&mut self, key: Key, after: usize, before: usize) {
         self.octets = (self.octets + after).saturating_sub(before);
-        if let Some(share) = self.shares.get_mut(&(key.0, key.1.source)) {
+        if let Some(share) = self.shares.get_mut(&share_of(&key)) {
             share.octets = (share.octets + after).saturating_sub(before);
         }
     }
@@ -229,7 +235,7 @@ impl FragmentBuffer {
         let datagram = self.datagrams.remove(key)?;
         self.due.remove(&(datagram.until, *key));
         self.account(*key, 0, datagram.octets.len());
-        let source = (key.0, key.1.source);
+        let source = share_of(key);
         if let Some(share) = self.shares.get_mut(&source) {
             share.datagrams -= 1;
             if share.datagrams == 0 {

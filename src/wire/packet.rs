@@ -1,6 +1,6 @@
 //! One TCP packet: read once, then patched where it lies.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use etherparse::{IpNumber, IpSlice, TcpSlice};
 
@@ -148,6 +148,17 @@ impl Headers {
             || packet.get(self.tcp_start..self.end).is_some_and(|segment| {
                 checksum::tcp_is_right(self.source.ip(), self.destination.ip(), segment)
             })
+    }
+}
+
+/// Whom a limit for each source counts: an IPv4 address, or the /64 of an IPv6 one, for whoever has
+/// one address of it has them all (RFC 4291 section 2.5.4).
+pub fn source_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
     }
 }
 

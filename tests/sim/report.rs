@@ -13,11 +13,15 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// The seeds to run: `MAILGUARD_SIM_SEED` alone, or the first `MAILGUARD_SIM_SEEDS`, or `usual`.
+/// The seeds to run: `MAILGUARD_SIM_SEED` alone, or `MAILGUARD_SIM_SEEDS`, or `usual` of them, from
+/// `MAILGUARD_SIM_FROM` on.
 pub(crate) fn seeds(usual: u64) -> Vec<u64> {
     match number("MAILGUARD_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("MAILGUARD_SIM_SEEDS").unwrap_or(usual)).collect(),
+        None => {
+            let from = number("MAILGUARD_SIM_FROM").unwrap_or(0);
+            (from..from + number("MAILGUARD_SIM_SEEDS").unwrap_or(usual)).collect()
+        }
     }
 }
 
