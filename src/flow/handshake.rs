@@ -113,7 +113,14 @@ impl Flow {
         if direction == Direction::ToServer {
             return Err(DropReason::BadHandshake);
         }
-        if let Some(syn) = self.reborn.as_deref().copied().filter(|syn| answers(headers, syn.iss)) {
+        // A copy of the answer to the SYN of this connection begins none, even if that SYN was said
+        // again: octets would be judged anew that the server has already.
+        let is_copy = !matches!(self.stage, Stage::SynSent | Stage::SynReceived)
+            && self.ends.to_client.is_known()
+            && answers(headers, self.halves.to_server.space.iss())
+            && self.halves.to_client.space.iss() == Seq::new(headers.seq);
+        let reborn = self.reborn.as_deref().copied().filter(|_| !is_copy);
+        if let Some(syn) = reborn.filter(|syn| answers(headers, syn.iss)) {
             self.begin(syn);
         }
         if !answers(headers, self.halves.to_server.space.iss()) {

@@ -235,3 +235,17 @@ fn a_syn_on_a_live_connection_changes_nothing() {
         assert_eq!(rest(&mut trace), rest(&mut stamped()));
     }
 }
+
+#[test]
+fn a_copied_handshake_lets_nothing_be_judged_twice() {
+    let mut trace = Trace::open(&Personality::MAILGUARD);
+    assert_eq!(trace.client(1, 1, ACK, "NOOP\r\n"), ["inside 1 1 . \"NOOP\\r\\n\""]);
+    // The client asks again with the same number, and the server, which holds its request for as long
+    // as it likes to (accept queue, deferred accept), answers as before.
+    trace.client(0, 0, SYN, "");
+    assert_eq!(trace.server(0, 1, SYN | ACK, ""), ["outside 0 1 S. \"\""]);
+    trace.client(1, 1, ACK, "");
+    // Of this the server would take what lies behind its first six octets.
+    let left = trace.client(1, 1, ACK, "NOOP  EXPN root\r\n");
+    assert_eq!(left, ["inside 1 1 . \"NOOP\\r\\nNOOP     \\r\\n\""]);
+}
