@@ -141,7 +141,7 @@ pub(super) fn cut(packet: &[u8], cut: usize, identification: u32) -> Vec<Vec<u8>
             made.extend(identification.to_be_bytes());
         } else {
             made[4..6].copy_from_slice(&(identification as u16).to_be_bytes());
-            made[6..8].copy_from_slice(&(from as u16 / 8 | more << 13).to_be_bytes());
+            made[6..8].copy_from_slice(&((from as u16 / 8) | (more << 13)).to_be_bytes());
         }
         made.extend_from_slice(&payload[from..to]);
         mend(&mut made);

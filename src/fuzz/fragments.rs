@@ -99,7 +99,7 @@ pub fn fragments(octets: &[u8]) {
             model.until.get_or_insert(now + FRAGMENT_TIMEOUT);
             model.take(start, &piece, more, ecn)
         };
-        rebuilt += u64::from(want.is_some() && !(start == 0 && !more));
+        rebuilt += u64::from(want.is_some() && (start > 0 || more));
         let header_len = if ipv6 { 40 } else { 20 };
         assert_eq!(got.as_deref().map(|packet| &packet[header_len..]), want.as_deref());
         if let Some(packet) = got {
@@ -129,7 +129,7 @@ fn fragment(ipv6: bool, id: u8, ecn: u8, start: usize, more: bool, piece: &[u8])
         let mut packet = ip_header([192, 0, 2, 10].into(), [192, 0, 2, 25].into(), 17, 0);
         packet[1] = ecn;
         packet[4..6].copy_from_slice(&[0, id]);
-        packet[6..8].copy_from_slice(&(start as u16 / 8 | more << 13).to_be_bytes());
+        packet[6..8].copy_from_slice(&((start as u16 / 8) | (more << 13)).to_be_bytes());
         packet
     };
     packet.extend_from_slice(piece);

@@ -281,7 +281,7 @@ impl Play<'_> {
 
     fn send(&mut self, direction: Direction, draft: Draft, twist: u8) {
         let other = &self.laws.ways[!direction];
-        let their_iss = other.iss.unwrap_or(self.ends[!direction].iss);
+        let their_iss = other.iss.unwrap_or_else(|| self.ends[!direction].iss);
         let at = |iss: u32, offset: i64| iss.wrapping_add(1).wrapping_add(offset as u32);
         let ack = at(their_iss, other.acknowledged() as i64);
         let mut options = Vec::new();
