@@ -28,6 +28,8 @@ SEGMENTS = len(MAIL) // 1448
 PLACES = (15, 35, 55, 75)
 PARALLEL = 6
 ROUNDS = 4
+# What a busy machine may add to a median.
+SLACK = ROUND_TRIP / 2
 TRIES = 5
 
 # In the way of the mail: what happens at a place, in percent of the segments (data) or of an eighth as many
@@ -170,7 +172,7 @@ class Bench:
             fail(f"{personality}: of {len(jobs)} mails {digests.count(sha256(mail))} arrived whole")
         return times
 
-    def compare(self, rows, rounds=ROUNDS, places=PLACES, slack=0.0):
+    def compare(self, rows, rounds=ROUNDS, places=PLACES):
         """Measures both columns; rows whose median is worse by more than a round trip again, with what was
         measured before. Returns both, and the rows that stayed worse."""
         columns = {name: {row: [] for row in rows} for name in ("off", "mailguard")}
@@ -179,7 +181,7 @@ class Bench:
             for name, column in columns.items():
                 for row, times in self.times(name, worse, places).items():
                     column[row] += times
-            worse = [row for row in worse if excess(columns, row) > ROUND_TRIP + slack]
+            worse = [row for row in worse if excess(columns, row) > ROUND_TRIP + SLACK]
             if not worse:
                 break
         return columns, worse
