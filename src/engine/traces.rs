@@ -268,6 +268,8 @@ fn what_comes_early_waits_and_the_sender_is_told() {
     // The receiver says nothing of it, and what it repeats is not the sender's to hear.
     assert!(trace.server(8, 1, ACK, "").is_empty());
     assert_eq!(trace.client(15, 8, ACK, "NOOP\r\n"), ["outside 8 1 . \"\" sack 9-21"]);
+    // What waits already and comes again is called a repeat, inside of its island (RFC 2883 section 4).
+    assert_eq!(trace.client(11, 8, ACK, "PN\r\n"), ["outside 8 1 . \"\" sack 11-15 sack 9-21"]);
     assert_eq!(
         trace.client(1, 8, ACK, "HELO a\r\n"),
         ["inside 1 8 . \"HELO a\\r\\nNOOP\\r\\nNOOP\\r\\n\"", "outside 8 21 . \"\""]

@@ -28,7 +28,8 @@ impl Flow {
     ) {
         let len = headers.payload_len();
         let half = &mut self.halves[direction];
-        if took == Took::Ahead {
+        let is_ahead = matches!(took, Took::Ahead { .. });
+        if is_ahead {
             half.stand_in();
         }
         if half.stand_in.is_standing() && len > 0 && took != Took::Refused {
@@ -37,8 +38,9 @@ impl Flow {
             }
             let size = usize::from(context.gso_size.unwrap_or(u16::MAX)).max(1);
             let segments = u32::try_from(len.div_ceil(size)).unwrap_or(DUPLICATES_MAX);
-            let duplicates = if took == Took::Ahead { segments } else { 0 };
-            self.stand(direction, duplicates, headers, took == Took::Old, context);
+            let duplicates = if is_ahead { segments } else { 0 };
+            let repeats = matches!(took, Took::Old | Took::Ahead { again: true });
+            self.stand(direction, duplicates, headers, repeats, context);
         } else if half.has_promised() && len <= 1 && start.is_some_and(|at| at < half.told_ack) {
             // A keep-alive or a window probe. What the receiver answers is less than was promised, and
             // is not told; nobody else would answer then.

@@ -19,8 +19,8 @@ pub(super) enum Took {
     /// Octets that were not here before, in order, and whether the judge left them all as they
     /// were.
     InOrder { is_untouched: bool },
-    /// Octets that wait behind a hole.
-    Ahead,
+    /// Octets that wait behind a hole; all of them waited there already.
+    Ahead { again: bool },
     /// Octets that were here before.
     Old,
     /// Octets that cannot be taken.
@@ -141,14 +141,18 @@ impl Flow {
                 let is_whole = skip == 0 && judged == payload.len();
                 Ok(Took::InOrder { is_untouched: is_untouched && is_whole })
             }
-            Ok(Arrival::Kept { ahead, inconsistent }) => {
+            Ok(Arrival::Kept { ahead, again, inconsistent }) => {
                 if inconsistent {
                     context.counters.happened(Event::Inconsistent);
                 }
                 if ahead {
                     context.counters.happened(Event::Absorbed);
                 }
-                Ok(if ahead { Took::Ahead } else { Took::InOrder { is_untouched: false } })
+                Ok(if ahead {
+                    Took::Ahead { again }
+                } else {
+                    Took::InOrder { is_untouched: false }
+                })
             }
         }
     }

@@ -26,9 +26,17 @@ pub enum Arrival {
     Kept {
         /// A hole lies before them.
         ahead: bool,
+        /// All of them waited here already.
+        again: bool,
         /// Some differ from what was kept for the same offset; the first ones stay.
         inconsistent: bool,
     },
+}
+
+/// What a segment shares with octets that waited here before.
+struct Overlap {
+    again: bool,
+    inconsistent: bool,
 }
 
 /// What came early: ranges in smoltcp's assembler, octets beside it. Both start at `end`.
@@ -116,19 +124,18 @@ impl Reassembly {
         }
         if gap == 0 && self.ahead.is_none() {
             self.ready.extend_from_slice(fresh);
-            return Ok(Arrival::Kept { ahead: false, inconsistent: false });
+            return Ok(Arrival::Kept { ahead: false, again: false, inconsistent: false });
         }
-        let inconsistent = self.keep_ahead(gap, fresh)?;
-        Ok(Arrival::Kept { ahead: gap > 0, inconsistent })
+        let Overlap { again, inconsistent } = self.keep_ahead(gap, fresh)?;
+        Ok(Arrival::Kept { ahead: gap > 0, again, inconsistent })
     }
 
-    /// Keeps `octets` at `gap` behind the end; those kept before stay. Says whether any differed.
-    fn keep_ahead(&mut self, gap: usize, octets: &[u8]) -> Result<bool, Full> {
+    /// Keeps `octets` at `gap` behind the end; those kept before stay.
+    fn keep_ahead(&mut self, gap: usize, octets: &[u8]) -> Result<Overlap, Full> {
         let ahead = self.ahead.get_or_insert_with(|| {
             Box::new(Ahead { ranges: Assembler::new(), octets: VecDeque::new() })
         });
         let until = gap + octets.len();
-        let mut inconsistent = false;
         let mut at = gap;
         if ahead.octets.len() < until {
             ahead.octets.resize(until, 0);
@@ -152,10 +159,11 @@ impl Reassembly {
             at = right.max(at);
         }
         write(&mut ahead.octets, at, &octets[at - gap..]);
-        for (left, right) in held {
-            let kept = ahead.octets.range(left..right);
-            inconsistent |= !kept.eq(&octets[left - gap..right - gap]);
-        }
+        let differs = |&(left, right): &(usize, usize)| {
+            !ahead.octets.range(left..right).eq(&octets[left - gap..right - gap])
+        };
+        let overlap =
+            Overlap { again: held.contains(&(gap, until)), inconsistent: held.iter().any(differs) };
         let (first, second) = ahead.octets.as_slices();
         self.ready.extend_from_slice(&first[..front.min(first.len())]);
         self.ready.extend_from_slice(&second[..front.saturating_sub(first.len())]);
@@ -163,7 +171,7 @@ impl Reassembly {
         if ahead.ranges.is_empty() {
             self.ahead = None;
         }
-        Ok(inconsistent)
+        Ok(overlap)
     }
 
     /// The first `judged` octets were judged: ready ones, or of an [`Arrival::Next`].
@@ -247,7 +255,7 @@ mod tests {
         let mut reassembly = Reassembly::default();
         reassembly.arrive(Offset::new(5), b"world").unwrap();
         let arrival = reassembly.arrive(Offset::new(0), b"hello_W").unwrap();
-        assert_eq!(arrival, Arrival::Kept { ahead: false, inconsistent: true });
+        assert_eq!(arrival, Arrival::Kept { ahead: false, again: false, inconsistent: true });
         assert_eq!(reassembly.ready(), b"helloworld");
     }
 
