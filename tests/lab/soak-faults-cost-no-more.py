@@ -1,5 +1,5 @@
 """A loss, a burst, reordering, a lost tail and lost acknowledgements, on either wire and in either direction,
-with a round trip of 20 ms: each costs no more than without inspection, within a round trip (kernel TCP)."""
+with a round trip of 60 ms: each costs no more than without inspection, within a round trip (kernel TCP)."""
 
 from lab import check, done
 from losstable import Bench, lines, rows

@@ -12,7 +12,7 @@ HEAD = f"""\
 How long mail data of {SIZE} octets takes from the first octet to the reply, in round trips of {ROUND_TRIP * 1000:.0f} ms: kernel
 TCP through the lab, `relay.py` in both wires. Median and worst of {len(PLACES)} or more places of the fault, rounded to a
 quarter, with inspection (`mailguard`) and without (`off`); `in` is mail from outside to a server inside. Measured
-once on two busy cores, so a difference of a round trip is noise. Written by
+once, on two busy cores. Written by
 `MAILGUARD_SNAPSHOT=write tests/lab/run soak-loss-table`; the soak fails when a median is worse by more than a
 round trip each of several times.
 
