@@ -311,8 +311,9 @@ fn without_sack_each_segment_behind_the_hole_gets_its_duplicate() {
     let mut trace = Trace::open(&Personality::MAILGUARD);
     trace.server(1, 1, ACK, "220 m\r\n");
     trace.client(1, 8, ACK, "HELO a\r\n");
-    // What came before the hole is acknowledged with it, for the receiver may be delaying that.
-    assert_eq!(trace.client(15, 8, ACK, "NOOP\r\n"), ["outside 8 9 . \"\"", "outside 8 9 . \"\""]);
+    // The first one acknowledges what came before the hole, for the receiver may be delaying that: as
+    // there it is no duplicate then, and what is late by three draws no needless repeat.
+    assert_eq!(trace.client(15, 8, ACK, "NOOP\r\n"), ["outside 8 9 . \"\""]);
     assert_eq!(trace.client(21, 8, ACK, "NOOP\r\n"), ["outside 8 9 . \"\""]);
     assert!(trace.server(8, 9, ACK, "").is_empty(), "it would look like a duplicate");
     assert_eq!(trace.client(27, 8, ACK, "NOOP\r\n"), ["outside 8 9 . \"\""]);

@@ -67,15 +67,14 @@ impl Flow {
         let front = half.reassembly.front();
         let ack = half.stand_in.promise(front);
         half.stand_in.end_without_holes(half.reassembly.has_hole());
-        let goes_on = ack > half.told_ack;
         half.told_ack = half.told_ack.max(ack);
         if !half.stand_in.is_standing() {
             half.told_window = half.window_again(shift);
         }
         // One with SACK counts octets; the duplicates are for those that count nothing else.
         let most = if has_sack { DUPLICATES_THAT_COUNT } else { DUPLICATES_MAX };
-        let answers = duplicates.min(most) + u32::from(goes_on || duplicates == 0);
-        for _ in 0..answers {
+        // Of what is acknowledged with the first of them it would be no duplicate.
+        for _ in 0..duplicates.clamp(1, most) {
             self.mint_sack(!direction, latest, repeats, context);
         }
     }
