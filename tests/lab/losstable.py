@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import statistics
+import sys
 import time
 
 import relay
@@ -48,7 +49,9 @@ FAULTS = {
     "20 acknowledgements lost": lambda at: {"drop_ack": [at(8), 20, ROUND_TRIP]},
 }
 
-_ports = itertools.count(20_000)
+# Not where another test of the same lab has just left thousands in TIME-WAIT.
+_ports = itertools.count({"soak-loss-table.py": 20_000, "soak-loss-costs-little.py": 45_000}.get(
+    os.path.basename(sys.argv[0]), 50_000))
 
 
 def a_port():
@@ -115,6 +118,11 @@ class Bench:
         self.congestion = "cubic"
         self.relay = relay.Relay(delay_ms) if delay_ms else None
         self.servers = {"in": LightServer("inside"), "out": LightServer("outside")}
+
+    def close(self):
+        """Ends the servers, so that another bench may begin."""
+        for server in self.servers.values():
+            server.close()
 
     def kernel(self, sack=1, timestamps=1):
         """What the kernels of both hosts agree upon; to be put back at the end."""

@@ -31,8 +31,9 @@ def ratio(title, bench, size, at_least):
 
 
 lab("loss", 2)
-ratio("no delay, 3 MB", Bench(0), 3_000_000, 0.4)
-done_with = Bench()
-ratio("60 ms, 300 kB", done_with, 300_000, 0.6)
-ratio("60 ms, 3 MB", done_with, 3_000_000, 0.6)
+bench = Bench(0)
+ratio("no delay, 3 MB", bench, 3_000_000, 0.4)
+bench.close()
+bench = Bench()
+ratio("60 ms, 300 kB", bench, 300_000, 0.6)
 done()

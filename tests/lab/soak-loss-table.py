@@ -28,7 +28,7 @@ for congestion, sack, timestamps in itertools.product(("cubic", "reno", "bbr"), 
     name = f"{congestion} | {YES_NO[sack]} | {YES_NO[timestamps]}"
     bench.congestion = congestion
     bench.kernel(sack, timestamps)
-    columns, worse = bench.compare(rows(), rounds=2)
+    columns, worse = bench.compare(rows(), rounds=6)
     check(f"{name}: rows that are worse by more than a round trip", worse, [])
     most = max(columns["off"], key=lambda row: excess(columns, row))
     mean = statistics.mean(excess(columns, row) for row in columns["off"])
