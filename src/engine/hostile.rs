@@ -1,8 +1,10 @@
 //! Traces of attacks and accidents: what once went wrong, or would.
 
+mod borders;
 mod handshakes;
 mod packets;
 mod promises;
+mod scales;
 mod segments;
 
 use super::traces::Trace;

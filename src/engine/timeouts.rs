@@ -174,3 +174,11 @@ fn a_fault_at_a_deadline_ends_the_flow_and_not_the_guard() {
     assert_eq!(trace.engine.counters().flows, 0);
     assert!(trace.engine.next_deadline().is_none());
 }
+
+#[test]
+fn a_syn_on_a_live_connection_keeps_nothing_alive() {
+    let mut trace = edited();
+    assert!(after(&mut trace, 4).is_empty());
+    assert_eq!(trace.client(5000, 0, SYN, "").len(), 1);
+    assert_eq!(after(&mut trace, 1).len(), 2, "both are reset");
+}

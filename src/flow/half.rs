@@ -349,4 +349,40 @@ mod tests {
         assert_eq!(half.sack_block(seq(5), seq(9)), None);
         assert_eq!(half.sack_block(seq(20), seq(24)), None, "never sent");
     }
+
+    #[test]
+    fn a_half_counts_all_that_it_holds_and_gives_it_back() {
+        let mut half = half(10, 5);
+        half.reassembly.arrive(Offset::new(30), b"ahead").unwrap();
+        half.repairs.hear(Offset::ZERO, &[Span { start: Offset::new(8), end: Offset::new(12) }]);
+        half.stand_in();
+        let parts = [
+            half.reassembly.memory(),
+            half.map.memory(),
+            half.store.memory(),
+            half.stand_in.memory(),
+            half.repairs.memory(),
+        ];
+        assert!(parts.iter().all(|&octets| octets > 0), "{parts:?}");
+        assert_eq!(half.memory(), parts.iter().sum::<usize>());
+        half.free();
+        assert_eq!(half.memory(), half.map.memory(), "what was said may be asked again");
+    }
+
+    #[test]
+    fn a_judge_has_room_up_to_either_limit() {
+        let (mut map, mut store) = (OffsetMap::default(), Store::default());
+        let mut writer = Writer::new(&mut map, &mut store, Offset::ZERO);
+        for _ in 0..EDITS_MAX {
+            assert!(writer.has_room());
+            writer.trade(1, b"xx");
+        }
+        assert!(!writer.has_room());
+        let (mut map, mut store) = (OffsetMap::default(), Store::default());
+        let mut writer = Writer::new(&mut map, &mut store, Offset::ZERO);
+        writer.pass(&vec![b'x'; STORE_OCTETS_MAX - 1]);
+        assert!(writer.has_room());
+        writer.pass(b"x");
+        assert!(!writer.has_room());
+    }
 }

@@ -376,4 +376,84 @@ mod tests {
         }
         assert_eq!(repairs.reported.len(), REPORTED_SPANS_MAX);
     }
+
+    #[test]
+    fn only_what_lies_beyond_the_acknowledgement_stays_reported() {
+        let mut repairs = receiver(50, &[span(40, 50), span(60, 60), span(10, 20)]);
+        assert!(repairs.reported.is_empty());
+        repairs.hear(Offset::new(50), &[span(60, 70), span(80, 90)]);
+        repairs.hear(Offset::new(70), &[]);
+        assert_eq!(repairs.reported, [span(80, 90)]);
+    }
+
+    #[test]
+    fn three_segments_beyond_are_enough_and_twice_the_round_trip_is() {
+        let mut repairs = receiver(10, &[span(20, 50)]);
+        assert_eq!(lost(&mut repairs, 10, 200, 0), [span(10, 20)]);
+        assert!(lost(&mut repairs, 10, 200, 39).is_empty());
+        assert_eq!(lost(&mut repairs, 10, 200, 40), [span(10, 20)]);
+    }
+
+    #[test]
+    fn the_round_trip_is_that_of_what_has_arrived() {
+        let mut repairs = Repairs::default();
+        let mut measure = |una: u64, sent: u64, now: u64| {
+            repairs.measure(Offset::new(una), Offset::new(sent), at(now));
+            repairs.round_trip
+        };
+        let millis = Duration::from_millis;
+        measure(0, 100, 0);
+        assert_eq!(measure(50, 100, 10), millis(0), "it is still on its way");
+        assert_eq!(measure(100, 100, 20), millis(20));
+        measure(100, 100, 25);
+        measure(100, 200, 30);
+        assert_eq!(measure(200, 200, 70), millis(25), "a quarter of 40 and three of 20");
+        measure(200, 300, 80);
+        repairs.hear(Offset::new(200), &[span(250, 300)]);
+        repairs.measure(Offset::new(200), Offset::new(300), at(105));
+        assert_eq!(repairs.round_trip, millis(25), "what was reported has arrived");
+        assert_eq!(repairs.timing, None);
+    }
+
+    #[test]
+    fn an_alarm_waits_for_its_time_and_begins_anew_when_the_receiver_goes_on() {
+        let mut repairs = receiver(10, &[]);
+        let mut watch = |una: u64, now: u64| {
+            repairs.watch(Offset::new(una), Offset::new(PROMISED), at(now));
+            repairs.alarm
+        };
+        assert_eq!(watch(10, 0), Some(at(40)));
+        assert_eq!(watch(10, 30), Some(at(40)));
+        assert_eq!(watch(20, 30), Some(at(70)));
+    }
+
+    #[test]
+    fn a_receiver_is_asked_so_often_and_no_more() {
+        let mut repairs = receiver(10, &[span(60, 100)]);
+        let offsets = (Offset::new(10), Offset::new(150), Offset::new(150));
+        let ring = repairs.ring(offsets, SIZE, at(0));
+        assert_eq!(ring, Ring::Repeat([span(10, 20), span(140, 150)]), "the last is missing");
+        for _ in 1..REPAIRS_MAX {
+            assert_ne!(repairs.ring(offsets, SIZE, at(0)), Ring::GiveUp);
+        }
+        assert_eq!(repairs.ring(offsets, SIZE, at(0)), Ring::GiveUp);
+        let mut repairs = receiver(10, &[span(60, 150)]);
+        let ring = repairs.ring(offsets, SIZE, at(0));
+        assert_eq!(ring, Ring::Repeat([span(10, 20), Span::default()]), "the last is there");
+    }
+
+    #[test]
+    fn repeats_are_remembered_up_to_a_limit_and_counted_as_memory() {
+        let mut repairs = receiver(0, &[span(10, 20), span(30, 40), span(50, 60)]);
+        for _ in 0..3 * REPORTED_SPANS_MAX {
+            repairs.note_repeat(span(0, 10), Offset::new(100), at(0));
+        }
+        assert_eq!(repairs.on_their_way.len(), 2 * REPORTED_SPANS_MAX);
+        repairs.reported.shrink_to_fit();
+        repairs.on_their_way.shrink_to_fit();
+        let repeats = 2 * REPORTED_SPANS_MAX * size_of::<Repair>();
+        assert_eq!(repairs.memory(), 3 * size_of::<Span>() + repeats);
+        repairs.free();
+        assert_eq!((repairs.memory(), repairs.round_trip), (0, Duration::from_millis(20)));
+    }
 }

@@ -218,4 +218,14 @@ mod tests {
         assert_eq!(subtract(&[span(0, 10), span(20, 30)], span(5, 25)), [span(0, 5), span(25, 30)]);
         assert_eq!(subtract(&[span(4, 10)], span(0, 0)), [span(4, 10)]);
     }
+
+    #[test]
+    fn holes_count_as_memory_and_go_with_the_flow() {
+        let mut guard = StandIn::default();
+        guard.begin([span(10, 20), span(40, 50), span(60, 70)].into_iter());
+        guard.holes.shrink_to_fit();
+        assert_eq!(guard.memory(), 3 * size_of::<Span>());
+        guard.free();
+        assert!(guard.memory() == 0 && !guard.is_standing());
+    }
 }

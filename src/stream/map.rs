@@ -262,6 +262,29 @@ mod tests {
         }
         assert_eq!(map.remembered(), EDITS_REMEMBERED);
         assert_eq!(map.delta(), 300_000);
+        assert_eq!(map.floor(), Offset::new(6 * (100_000 - EDITS_REMEMBERED as u64)));
         assert!(map.memory() <= KEPT_CAPACITY_EDITS * size_of::<Shift>());
+    }
+
+    #[test]
+    fn a_burst_of_edits_gives_its_memory_back_once_it_is_acknowledged() {
+        let mut map = OffsetMap::default();
+        let (mut original, mut edited) = (Offset::ZERO, Offset::ZERO);
+        for _ in 0..1000 {
+            map.record(Span::of(original, 6), Span::of(edited, 9));
+            (original, edited) = (original + 6, edited + 9);
+        }
+        assert!(map.memory() >= 1000 * size_of::<Shift>());
+        map.prune(edited);
+        assert!(map.memory() <= KEPT_CAPACITY_EDITS * size_of::<Shift>());
+    }
+
+    #[test]
+    fn what_keeps_its_length_leaves_every_position_its_own_image() {
+        let mut map = OffsetMap::default();
+        map.record(Span::of(Offset::ZERO, 4), Span::of(Offset::ZERO, 4));
+        assert!(map.is_identity());
+        map.record(Span::of(Offset::new(4), 4), Span::of(Offset::new(4), 5));
+        assert!(!map.is_identity());
     }
 }

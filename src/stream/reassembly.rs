@@ -90,11 +90,6 @@ impl Reassembly {
             .map(move |(left, right)| Span { start: end + left, end: end + right })
     }
 
-    /// Octets that wait, ready or ahead.
-    pub fn waiting(&self) -> usize {
-        self.ready.len() + self.ahead.as_ref().map_or(0, |a| a.octets.len())
-    }
-
     /// Octets of memory that it takes.
     pub fn memory(&self) -> usize {
         let ahead = self.ahead.as_ref();
@@ -285,5 +280,34 @@ mod tests {
         assert!(!reassembly.has_hole());
         reassembly.advance(2);
         assert_eq!((reassembly.front(), reassembly.ready()), (Offset::new(3), &b"def"[..]));
+    }
+
+    #[test]
+    fn what_waits_may_fill_the_room_to_the_last_octet() {
+        let mut reassembly = Reassembly::default();
+        let last = Offset::new(WAITING_OCTETS_MAX as u64 - 1);
+        assert_eq!(reassembly.arrive(last, b"xy"), Err(Full));
+        assert!(reassembly.arrive(last, b"x").is_ok());
+    }
+
+    #[test]
+    fn what_fills_a_hole_needs_no_room() {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(reassembly.needs(Offset::new(10), 5), 15);
+        reassembly.arrive(Offset::new(10), b"12345").unwrap();
+        assert_eq!(reassembly.needs(Offset::ZERO, 10), 0);
+        assert_eq!(reassembly.needs(Offset::new(12), 5), 2);
+    }
+
+    #[test]
+    fn what_was_judged_takes_no_memory_and_a_flow_that_is_over_none_at_all() {
+        let mut reassembly = Reassembly::default();
+        reassembly.keep_ready(b"abcd");
+        reassembly.advance(4);
+        assert_eq!(reassembly.memory(), 0);
+        reassembly.keep_ready(b"ef");
+        reassembly.arrive(Offset::new(9), b"x").unwrap();
+        reassembly.free();
+        assert_eq!((reassembly.memory(), reassembly.front()), (0, Offset::new(6)));
     }
 }

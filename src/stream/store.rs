@@ -137,4 +137,29 @@ mod tests {
         store.release(store.nxt());
         assert!(store.is_empty() && store.octets.capacity() == 0);
     }
+
+    #[test]
+    fn a_span_is_whole_where_the_ring_begins_anew() {
+        let mut store = Store::default();
+        store.append(b"0123456789abcdef");
+        store.mark_sent(Offset::new(12));
+        store.release(Offset::new(12));
+        store.append(b"ghijkl");
+        assert!(!store.octets.as_slices().1.is_empty(), "the ring has turned");
+        assert_eq!(text(&store, 12, 22), "cdefghijkl");
+        assert_eq!(text(&store, 17, 19), "hi");
+        assert_eq!(store.len(), 10);
+    }
+
+    #[test]
+    fn a_flow_that_is_over_keeps_nothing() {
+        let mut store = Store::default();
+        store.append(b"QUIT\r\n");
+        store.free();
+        assert_eq!(
+            (store.una(), store.sent(), store.nxt()),
+            (Offset::new(6), Offset::new(6), Offset::new(6))
+        );
+        assert_eq!(store.memory(), 0);
+    }
 }

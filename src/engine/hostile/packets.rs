@@ -138,6 +138,21 @@ fn a_congestion_mark_is_not_lost_with_a_packet_that_waits() {
     assert_eq!(send(&mut trace, 19, ECT, "NOOP\r\n"), [ECT], "once");
 }
 
+#[test]
+fn only_a_congestion_mark_on_octets_that_wait_is_carried_on() {
+    let mut trace = stamped();
+    let send = |trace: &mut Trace, seq: u32, ecn: u8, payload: &str| {
+        let mut packet = trace.craft(Leg::Outside, seq, 8, ACK, payload);
+        packet[TOS] |= ecn;
+        let left = trace.send_raw(Leg::Outside, &sealed(packet));
+        left[0][TOS] & CE
+    };
+    send(&mut trace, 7, ECT, "NOOP\r\n");
+    assert_eq!(send(&mut trace, 1, ECT, "NOOP\r\n"), ECT, "what waited bore none");
+    send(&mut trace, 13, CE, "");
+    assert_eq!(send(&mut trace, 13, ECT, "NOOP\r\n"), ECT, "an acknowledgement has left");
+}
+
 /// An IPv6 packet of the client, with extension headers of which the first is of `kind`.
 fn ipv6(flags: u8, seq: u32, kind: u8, extensions: &[u8], payload: &str) -> Vec<u8> {
     let minted = Minted {

@@ -111,6 +111,10 @@ fn a_sender_that_asks_behind_what_it_was_told_is_answered() {
         let left = trace.client(999, 8, ACK, payload);
         assert!(left.contains(&"outside 8 1000 . \"\"".to_owned()), "{left:?}");
     }
+    // One that asks nothing is not.
+    let mut trace = promised_beyond_the_window();
+    let left = trace.client(1000, 8, ACK, "").concat();
+    assert!(!left.contains("outside"), "{left}");
 }
 
 #[test]
