@@ -88,6 +88,34 @@ fn i19_an_error_is_told_in_the_numbers_of_its_reader() {
 }
 
 #[test]
+fn the_checksum_in_the_quote_stays_as_right_as_it_was() {
+    for ipv6 in [false, true] {
+        let (mut it, left) = shifted(ipv6);
+        let (header, kind) = if ipv6 { (40, (2, 0)) } else { (20, (3, 4)) };
+        let mut told = |quoted: &[u8], len: usize| {
+            it.give(Leg::Inside, error(kind, 1300, quoted, len)).pop().unwrap()[header + 8..]
+                .to_vec()
+        };
+        let is_right = |quoted: &[u8]| {
+            Headers::parse(quoted).unwrap().checksum_is_right(quoted, Offload::default())
+        };
+        let whole = told(&left, left.len());
+        assert!(is_right(&left) && is_right(&whole));
+        assert_ne!(whole[header + 16..header + 18], left[header + 16..header + 18]);
+        // Cut behind the checksum it says the same, and what is left of one that was cut stays.
+        assert_eq!(told(&left, header + 18), whole[..header + 18]);
+        assert_eq!(told(&left, header + 17)[header + 12..], left[header + 12..header + 17]);
+        // What was changed on its way is still wrong, and right again once that is undone.
+        let mut changed = left.clone();
+        changed[header + 15] ^= 4;
+        let mut quoted = told(&changed, changed.len());
+        assert!(!is_right(&quoted));
+        quoted[header + 15] ^= 4;
+        assert_eq!(quoted, whole);
+    }
+}
+
+#[test]
 fn errors_that_cannot_be_about_the_flow_are_dropped() {
     for ipv6 in [false, true] {
         let (mut it, left) = shifted(ipv6);
