@@ -109,6 +109,11 @@ pub const PATH_MTU_MIN_IPV4: u16 = 552;
 /// The smallest IPv6 path MTU (RFC 8200 section 5).
 pub const PATH_MTU_MIN_IPV6: u16 = 1280;
 
+/// How long a path MTU is believed after the last error that named it: ten minutes, as RFC 1191 section
+/// 6.3 and RFC 8201 section 4 have it (Linux `mtu_expires`). Paths change, and nobody says when one has
+/// grown.
+pub const PATH_MTU_LIFE: Duration = Duration::from_secs(600);
+
 /// The segment size when an end names none (RFC 9293 section 3.7.1).
 pub const MSS_DEFAULT_IPV4: u16 = 536;
 
