@@ -57,6 +57,8 @@ install_build_tools() {
 install_lab_tools() {
     install_missing ip:iproute2 nft:nftables ethtool:ethtool sysctl:procps python3:python3 \
         unshare:util-linux dpkg-deb:dpkg
+    # ip knows protocols by name only with it.
+    [ -e /etc/protocols ] || install_packages netbase
 }
 
 install_test_tools() {
