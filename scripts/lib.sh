@@ -48,6 +48,8 @@ install_build_tools() {
     # rustup's default place is not in everybody's PATH (sudo).
     [ -d "$HOME/.cargo/bin" ] && PATH=$HOME/.cargo/bin:$PATH
     install_missing cc:gcc
+    # Without recommended packages gcc comes alone: what programs are linked with is another one.
+    echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null || install_packages libc6-dev
     command -v cargo >/dev/null ||
         die "cargo is missing; install Rust (https://rustup.rs), at least $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")"
 }
@@ -55,6 +57,8 @@ install_build_tools() {
 install_lab_tools() {
     install_missing ip:iproute2 nft:nftables ethtool:ethtool sysctl:procps python3:python3 \
         unshare:util-linux dpkg-deb:dpkg
+    # ip knows protocols by name only with it.
+    [ -e /etc/protocols ] || install_packages netbase
 }
 
 install_test_tools() {

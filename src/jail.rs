@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt;
 
 use caps::CapSet;
 use landlock::{
@@ -22,25 +23,45 @@ use seccompiler::{
 
 type Failure = Box<dyn Error>;
 
-/// Takes from the calling thread, and from those that it starts later, the capabilities, the way to
-/// others through exec, and the file system. Call it once the legs are open, before the first thread.
-pub fn enter() {
-    say("capabilities", drop_capabilities());
-    say("no-new-privileges", nix::sys::prctl::set_no_new_privs().map_err(Into::into));
-    say("landlock", shut_files_off());
+/// The measures that are in force.
+#[derive(Debug, Default)]
+pub struct Jail(Vec<&'static str>);
+
+impl Jail {
+    /// Takes from the calling thread, and from those that it starts later, the capabilities, the way to
+    /// others through exec, and the file system. Call it once the legs are open, before the first
+    /// thread.
+    #[must_use]
+    pub fn enter() -> Self {
+        let mut jail = Self::default();
+        jail.note("capabilities", drop_capabilities().map(|()| "capabilities"));
+        let no_new_privileges = nix::sys::prctl::set_no_new_privs().map_err(Into::into);
+        jail.note("no-new-privileges", no_new_privileges.map(|()| "no-new-privileges"));
+        jail.note("landlock", shut_files_off());
+        jail
+    }
+
+    /// Leaves all threads of the process the system calls that the guard makes from now on; every
+    /// other one fails with EPERM. Call it when all threads have started.
+    pub fn close(&mut self) {
+        let closed = filter().and_then(|filter| Ok(apply_filter_all_threads(&filter)?));
+        self.note("seccomp", closed.map(|()| "seccomp"));
+    }
+
+    fn note(&mut self, measure: &str, taken: Result<&'static str, Failure>) {
+        match taken {
+            Ok(measure) => self.0.push(measure),
+            Err(why) => log::warn!("jail: no {measure} here: {why}"),
+        }
+    }
 }
 
-/// Leaves all threads of the process the system calls that the guard makes from now on; every other
-/// one fails with EPERM. Call it when all threads have started.
-pub fn close() {
-    let closed = filter().and_then(|filter| Ok(apply_filter_all_threads(&filter)?));
-    say("seccomp", closed);
-}
-
-fn say(measure: &str, taken: Result<(), Failure>) {
-    match taken {
-        Ok(()) => log::debug!("jail: {measure} in force"),
-        Err(why) => log::warn!("jail: no {measure} here: {why}"),
+impl fmt::Display for Jail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("not jailed");
+        }
+        write!(f, "jailed by {}", self.0.join(", "))
     }
 }
 
@@ -59,7 +80,7 @@ fn drop_capabilities() -> Result<(), Failure> {
 }
 
 /// No file, no TCP port, no abstract socket and no signal to others, as far as the kernel knows how.
-fn shut_files_off() -> Result<(), Failure> {
+fn shut_files_off() -> Result<&'static str, Failure> {
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V5))?
@@ -68,11 +89,9 @@ fn shut_files_off() -> Result<(), Failure> {
         .create()?
         .restrict_self()?;
     match status.ruleset {
-        RulesetStatus::FullyEnforced => Ok(()),
-        RulesetStatus::PartiallyEnforced => {
-            log::debug!("jail: this kernel's landlock knows only a part of what is asked");
-            Ok(())
-        }
+        RulesetStatus::FullyEnforced => Ok("landlock"),
+        // An older kernel: files since 5.13, TCP ports since 6.7, abstract sockets since 6.12.
+        RulesetStatus::PartiallyEnforced => Ok("a part of landlock"),
         RulesetStatus::NotEnforced => Err("the kernel has it not, or not switched on".into()),
     }
 }
@@ -153,7 +172,7 @@ mod tests {
         let parent = getppid();
         // Landlock, capabilities and this filter are the thread's own: the test's others go free.
         let jailed = thread::spawn(move || {
-            enter();
+            let _ = Jail::enter();
             seccompiler::apply_filter(&filter().expect("a filter")).expect("seccomp");
             let refused = |what: &str, error: Option<std::io::Error>| {
                 let kind = error.map(|error| error.kind());
@@ -189,7 +208,7 @@ mod tests {
     #[test]
     fn capabilities_files_and_exec_are_shut_off_before_any_filter() {
         let jailed = thread::spawn(|| {
-            enter();
+            let _ = Jail::enter();
             let held = CAP_SETS.map(|set| caps::read(None, set).expect("capget").len());
             (held, nix::sys::prctl::get_no_new_privs(), File::open("/etc/passwd").is_err())
         });
@@ -199,5 +218,42 @@ mod tests {
         if has_landlock.is_ok_and(|lsm| lsm.contains("landlock")) {
             assert!(is_shut);
         }
+    }
+
+    /// What [`Jail::enter`] says on a kernel whose system call `lacking` fails with `error`.
+    fn said_without(lacking: c_long, error: i32) -> (String, bool) {
+        let jailed = thread::spawn(move || {
+            let rules = BTreeMap::from([(lacking, vec![])]);
+            let refused = SeccompAction::Errno(error as u32);
+            let arch = std::env::consts::ARCH.try_into().expect("a known machine");
+            let kernel = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch);
+            let kernel: BpfProgram = kernel.and_then(TryInto::try_into).expect("a filter");
+            seccompiler::apply_filter(&kernel).expect("seccomp");
+            let mut jail = Jail::enter();
+            if lacking == libc::SYS_seccomp {
+                jail.close();
+            } else {
+                // The same for this thread alone.
+                seccompiler::apply_filter(&filter().expect("a filter")).expect("seccomp");
+            }
+            (jail.to_string(), File::open("/etc/passwd").is_err())
+        });
+        jailed.join().expect("no panic in there")
+    }
+
+    #[test]
+    fn a_measure_that_the_kernel_has_not_is_not_claimed_and_costs_no_other() {
+        // Not built in, and not switched on.
+        for error in [libc::ENOSYS, libc::EOPNOTSUPP] {
+            let (said, is_shut) = said_without(libc::SYS_landlock_create_ruleset, error);
+            assert_eq!(said, "jailed by capabilities, no-new-privileges");
+            assert!(is_shut, "by seccomp");
+        }
+        let (said, _) = said_without(libc::SYS_seccomp, libc::ENOSYS);
+        assert!(said.starts_with("jailed by capabilities, no-new-privileges"), "{said}");
+        assert!(!said.contains("seccomp"), "{said}");
+        let (said, is_shut) = said_without(libc::SYS_capset, libc::EPERM);
+        assert!(said.starts_with("jailed by no-new-privileges") && is_shut, "{said}");
+        assert_eq!(Jail::default().to_string(), "not jailed");
     }
 }

@@ -88,6 +88,34 @@ fn i19_an_error_is_told_in_the_numbers_of_its_reader() {
 }
 
 #[test]
+fn the_checksum_in_the_quote_stays_as_right_as_it_was() {
+    for ipv6 in [false, true] {
+        let (mut it, left) = shifted(ipv6);
+        let (header, kind) = if ipv6 { (40, (2, 0)) } else { (20, (3, 4)) };
+        let mut told = |quoted: &[u8], len: usize| {
+            it.give(Leg::Inside, error(kind, 1300, quoted, len)).pop().unwrap()[header + 8..]
+                .to_vec()
+        };
+        let is_right = |quoted: &[u8]| {
+            Headers::parse(quoted).unwrap().checksum_is_right(quoted, Offload::default())
+        };
+        let whole = told(&left, left.len());
+        assert!(is_right(&left) && is_right(&whole));
+        assert_ne!(whole[header + 16..header + 18], left[header + 16..header + 18]);
+        // Cut behind the checksum it says the same, and what is left of one that was cut stays.
+        assert_eq!(told(&left, header + 18), whole[..header + 18]);
+        assert_eq!(told(&left, header + 17)[header + 12..], left[header + 12..header + 17]);
+        // What was changed on its way is still wrong, and right again once that is undone.
+        let mut changed = left.clone();
+        changed[header + 15] ^= 4;
+        let mut quoted = told(&changed, changed.len());
+        assert!(!is_right(&quoted));
+        quoted[header + 15] ^= 4;
+        assert_eq!(quoted, whole);
+    }
+}
+
+#[test]
 fn errors_that_cannot_be_about_the_flow_are_dropped() {
     for ipv6 in [false, true] {
         let (mut it, left) = shifted(ipv6);
@@ -154,33 +182,69 @@ fn an_unanswered_syn_may_be_refused_by_a_router() {
     assert_eq!(it.give(Leg::Inside, packet.clone()), [packet]);
 }
 
+/// A connection with large segments on both sides, and what left for a DATA and 300 lines behind it,
+/// which wait for the reply.
+fn waiting(ipv6: bool) -> (Guard, Vec<u8>) {
+    let mut it = Guard::new(ipv6);
+    it.engine = Engine::new(it.engine.config.clone());
+    for (client, seq, ack, flags) in
+        [(true, 99, 0, flags::SYN), (false, 499, 100, flags::SYN | ACK)]
+    {
+        let mut packet = segment(ipv6, client, seq, ack, flags, "\u{2}\u{4}\u{5}\u{30}");
+        let tcp = if ipv6 { 40 } else { 20 };
+        packet[tcp + 12] = 6 << 4;
+        let addresses = Headers::parse(&packet).unwrap();
+        seal(&mut packet, tcp, (addresses.source.ip(), addresses.destination.ip()), false);
+        it.give(if client { Leg::Outside } else { Leg::Inside }, packet);
+    }
+    it.say(true, 100, 500, ACK, "");
+    it.say(false, 500, 100, ACK, "220 m\r\n");
+    let text = format!("DATA\r\n{}", "EXPN\r\n".repeat(300));
+    let left = it.say(true, 100, 507, ACK, &text).pop().unwrap();
+    (it, left)
+}
+
+/// The reply lets the lines go that waited: the longest packet that the guard makes of them.
+fn longest_of_its_own(it: &mut Guard, ipv6: bool) -> usize {
+    let left = it.say(false, 507, 106, ACK, "503 no\r\n");
+    let own = left[1..].iter().map(Vec::len);
+    let headers = if ipv6 { 60 } else { 40 };
+    assert_eq!(own.clone().map(|len| len - headers).sum::<usize>(), 1800);
+    own.max().unwrap()
+}
+
 #[test]
 fn what_the_guard_sends_itself_fits_the_path() {
     for (ipv6, mtu, fits) in [(false, 300, 552), (false, 570, 570), (true, 100, 1280)] {
-        let mut it = Guard::new(ipv6);
-        // Large segments on both sides.
-        it.engine = Engine::new(it.engine.config.clone());
-        for (client, seq, ack, flags) in
-            [(true, 99, 0, flags::SYN), (false, 499, 100, flags::SYN | ACK)]
-        {
-            let mut packet = segment(ipv6, client, seq, ack, flags, "\u{2}\u{4}\u{5}\u{30}");
-            let tcp = if ipv6 { 40 } else { 20 };
-            packet[tcp + 12] = 6 << 4;
-            let addresses = Headers::parse(&packet).unwrap();
-            seal(&mut packet, tcp, (addresses.source.ip(), addresses.destination.ip()), false);
-            it.give(if client { Leg::Outside } else { Leg::Inside }, packet);
-        }
-        it.say(true, 100, 500, ACK, "");
-        it.say(false, 500, 100, ACK, "220 m\r\n");
-        let text = format!("DATA\r\n{}", "EXPN\r\n".repeat(300));
-        let left = it.say(true, 100, 507, ACK, &text).pop().unwrap();
+        let (mut it, left) = waiting(ipv6);
         it.give(Leg::Inside, error(if ipv6 { (2, 0) } else { (3, 4) }, mtu, &left, 99));
-        let left = it.say(false, 507, 106, ACK, "503 no\r\n");
-        let sizes: Vec<_> = left.iter().map(Vec::len).collect();
-        let flushed = &sizes[1..];
-        assert_eq!(flushed.iter().max(), Some(&fits), "{sizes:?}");
-        let headers = if ipv6 { 60 } else { 40 };
-        assert_eq!(flushed.iter().map(|len| len - headers).sum::<usize>(), 1800);
+        assert_eq!(longest_of_its_own(&mut it, ipv6), fits);
+    }
+}
+
+#[test]
+fn a_path_is_narrow_for_ten_minutes_after_the_last_error() {
+    const MINUTE: u64 = 60_000;
+    let all = |ipv6| 0x530 + if ipv6 { 60 } else { 40 };
+    for (ipv6, kind, mtu) in [(false, (3, 4), 570), (true, (2, 0), 1290)] {
+        // Errors, each in its minute; when the lines leave; what fits then.
+        for (errors, millis, fits) in [
+            (&[(0, mtu)][..], 10 * MINUTE - 1, mtu as usize),
+            (&[(0, mtu)], 10 * MINUTE, all(ipv6)),
+            (&[(0, mtu), (6, mtu)], 15 * MINUTE, mtu as usize),
+            (&[(0, mtu), (6, mtu)], 16 * MINUTE, all(ipv6)),
+            (&[(0, mtu), (6, mtu + 20)], 9 * MINUTE, mtu as usize),
+            (&[(0, mtu), (6, mtu + 20)], 10 * MINUTE, all(ipv6)),
+            (&[(0, mtu), (11, mtu + 20)], 12 * MINUTE, mtu as usize + 20),
+        ] {
+            let (mut it, left) = waiting(ipv6);
+            for &(minute, mtu) in errors {
+                it.now = Instant::from_millis(minute * MINUTE);
+                it.give(Leg::Inside, error(kind, mtu, &left, 99));
+            }
+            it.now = Instant::from_millis(millis);
+            assert_eq!(longest_of_its_own(&mut it, ipv6), fits, "{errors:?} {millis}");
+        }
     }
 }
 

@@ -10,16 +10,17 @@ use crate::limits::KEPT_CAPACITY_FLOWS;
 use crate::time::Instant;
 use crate::wire::packet::source_of;
 
-/// The two endpoints of a connection, without order.
+/// The two endpoints of a connection, without order: a [`SocketAddr`] takes half as much again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FlowKey {
-    lower: SocketAddr,
-    upper: SocketAddr,
+    lower: (IpAddr, u16),
+    upper: (IpAddr, u16),
 }
 
 impl FlowKey {
     /// The key of both directions between `a` and `b`.
     pub(super) fn new(a: SocketAddr, b: SocketAddr) -> Self {
+        let (a, b) = ((a.ip(), a.port()), (b.ip(), b.port()));
         Self { lower: a.min(b), upper: a.max(b) }
     }
 

@@ -180,11 +180,14 @@ impl Flow {
         if headers.end < packet.len() {
             context.counters.happened(Event::WindowTrimmed);
         }
+        let is_told_again = self.is_told_again(direction, start, headers);
         // Who has reset says no more: the reset was somebody else's.
         if matches!(self.stage, Stage::SynReceived) || self.stage == Stage::Reset(direction) {
             self.stage = Stage::Established;
         }
-        self.raise_hop_limit(direction, headers, packet, context);
+        if !is_told_again {
+            self.raise_hop_limit(direction, headers, packet, context);
+        }
         let shift = self.window_shift(direction);
         let half = &self.halves[direction];
         let acknowledged = half.map.to_original(half.store.una(), Round::Down);
@@ -205,7 +208,36 @@ impl Flow {
         }
     }
 
-    /// No packet dies between the guard and the receiver that others of its sender reach.
+    /// Whether a segment that was accepted has nothing in it that was not passed on before, and so
+    /// changes nothing here: wherever it dies, guard and receiver know the same. One that goes in
+    /// circles through the guard is of this kind from its second round on.
+    fn is_told_again(
+        &self,
+        direction: Direction,
+        start: Option<Offset>,
+        headers: &Headers,
+    ) -> bool {
+        let (half, other) = (&self.halves[direction], &self.halves[!direction]);
+        let have_left = half.map.to_original(half.store.sent(), Round::Down);
+        let brings = start.is_some_and(|start| start + headers.payload_len() > have_left)
+            || (headers.has(flags::FIN) && !half.fin_sent);
+        let tells = other.check_ack(Seq::new(headers.ack)).is_ok_and(|acknowledged| {
+            let window = usize::from(headers.window) << self.window_shift(direction);
+            acknowledged > other.store.una() || acknowledged + window > other.edge
+        });
+        let known = self.ends[direction].timestamps;
+        let is_later = headers
+            .options
+            .timestamps
+            .zip(known)
+            .is_some_and(|((value, _), (last, _))| value.wrapping_sub(last).cast_signed() > 0);
+        // While the guard answers in the name of the segment's sender, what leaves may say more than the
+        // segment does.
+        self.stage == Stage::Established && !(brings || tells || is_later || other.stands_in())
+    }
+
+    /// No packet that changes anything dies between the guard and the receiver if others of its sender
+    /// reach that.
     pub(super) fn raise_hop_limit(
         &self,
         direction: Direction,

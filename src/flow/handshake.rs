@@ -206,10 +206,11 @@ impl Flow {
             Err(_) => headers.ack,
         };
         let patch = Patch { seq: seq.get(), ack, flags: headers.flags, window: headers.window };
-        if is_exact {
+        // One that changes nothing here may go in circles, and has to die.
+        if is_exact && self.stage != Stage::Reset(direction) {
             self.stage = Stage::Reset(direction);
+            self.raise_hop_limit(direction, headers, packet, context);
         }
-        self.raise_hop_limit(direction, headers, packet, context);
         self.relay_header(direction, headers, packet, patch, context);
         Ok(())
     }

@@ -6,10 +6,18 @@
 use super::{Context, Flow, Stage};
 use crate::counters::{DropReason, Event};
 use crate::direction::{Direction, Leg};
-use crate::limits::{PATH_MTU_MIN_IPV4, PATH_MTU_MIN_IPV6};
+use crate::limits::{PATH_MTU_LIFE, PATH_MTU_MIN_IPV4, PATH_MTU_MIN_IPV6};
 use crate::stream::{Offset, Round, Span};
 use crate::tcp::Seq;
+use crate::time::Instant;
 use crate::wire::icmp::Quote;
+
+/// An MTU that an ICMP error named, and until when it is believed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PathMtu {
+    mtu: u16,
+    until: Instant,
+}
 
 impl Flow {
     /// Takes an ICMP error about a segment of this connection that came in on `leg`; returns the
@@ -76,8 +84,12 @@ impl Flow {
         let Some(mtu) = quote.mtu else { return };
         let least = if self.client.is_ipv6() { PATH_MTU_MIN_IPV6 } else { PATH_MTU_MIN_IPV4 };
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).max(least);
+        self.forget_old_paths(context.now);
         let path = &mut self.path_mtu[direction];
-        *path = Some(path.unwrap_or(u16::MAX).min(mtu));
+        // One that names more than is believed says nothing of the narrower link.
+        if path.is_none_or(|path| mtu <= path.mtu) {
+            *path = Some(PathMtu { mtu, until: context.now + PATH_MTU_LIFE });
+        }
         let (_, end, _) = self.halves[direction].ledge();
         let span = Span { start: at, end: end.min(at + quote.len) };
         if !span.is_empty() {
@@ -86,10 +98,19 @@ impl Flow {
         }
     }
 
+    /// Gives wider packets a try once no error has named an MTU for long.
+    pub(super) fn forget_old_paths(&mut self, now: Instant) {
+        for path in [&mut self.path_mtu.to_server, &mut self.path_mtu.to_client] {
+            if path.is_some_and(|path| path.until <= now) {
+                *path = None;
+            }
+        }
+    }
+
     /// Octets of payload that fit the path in `direction`, beside `options` octets of TCP options.
     pub(super) fn path_room(&self, direction: Direction, options: usize) -> u16 {
         let headers = if self.client.is_ipv6() { 40 + 20 } else { 20 + 20 };
-        let mtu = self.path_mtu[direction].unwrap_or(u16::MAX);
+        let mtu = self.path_mtu[direction].map_or(u16::MAX, |path| path.mtu);
         mtu.saturating_sub(headers + (options as u16).min(40)).max(1)
     }
 }

@@ -32,6 +32,7 @@ use crate::wire::packet::{Headers, flags};
 use end::End;
 use half::Half;
 use handshake::Reborn;
+use icmp::PathMtu;
 pub use memory::Room;
 
 /// What a call into a flow works with: the time, and where results go.
@@ -84,8 +85,8 @@ pub struct Flow {
     client_judge: ClientJudge,
     server_judge: ServerJudge,
     deadline: Instant,
-    /// The smallest MTU that an ICMP error named for a direction.
-    path_mtu: ByDirection<Option<u16>>,
+    /// The smallest MTU that ICMP errors have lately named for a direction.
+    path_mtu: ByDirection<Option<PathMtu>>,
     /// A SYN that passed while the connection lives. When the server answers it, the old
     /// connection was dead and this is the new one.
     reborn: Option<Box<Reborn>>,
@@ -221,6 +222,7 @@ impl Flow {
         if leg == self.leg(direction) {
             return Err(DropReason::WrongLeg);
         }
+        self.forget_old_paths(context.now);
         if self.stage == Stage::Ended {
             self.answer_with_reset(direction, headers, context);
             return Err(DropReason::FlowEnded);

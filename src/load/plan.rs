@@ -85,14 +85,16 @@ impl Plan {
     /// Takes the work of one connection: how many messages it is to deliver.
     pub(super) fn claim(&self) -> Option<u64> {
         let most = self.messages.max(1);
-        let mut taken = 0;
-        self.unclaimed
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                taken = left.min(most);
-                (left > 0).then(|| left - taken)
-            })
-            .ok()
-            .map(|_| taken.min(self.messages))
+        let mut left = self.unclaimed.load(Ordering::Relaxed);
+        while left > 0 {
+            let taken = left.min(most);
+            let (unclaimed, order) = (&self.unclaimed, Ordering::Relaxed);
+            match unclaimed.compare_exchange_weak(left, left - taken, order, order) {
+                Ok(_) => return Some(taken.min(self.messages)),
+                Err(now) => left = now,
+            }
+        }
+        None
     }
 
     /// The number of the next message.

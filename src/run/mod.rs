@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::counters::Counters;
 use crate::device::{Features, OpenLeg, Persistence, give_memory_back, open_leg};
 use crate::engine::EngineConfig;
-use crate::jail;
+use crate::jail::Jail;
 use crate::limits::{STOP_PATIENCE, WORKERS_MAX};
 use crate::policy::{Personality, Policy};
 use crate::pool::{Lane, Pool};
@@ -185,18 +185,16 @@ pub fn run(args: Args) -> Result<(), String> {
         midstream: args.bounds.midstream(args.fail_open),
         bounds: args.bounds.bounds().share(args.workers.into()),
     };
-    if !args.no_jail {
-        // Before the first thread, so that all of them are in it.
-        jail::enter();
-    }
+    // Before the first thread, so that all of them are in it.
+    let mut jail = if args.no_jail { Jail::default() } else { Jail::enter() };
     let signals = signals(known)?;
     let pool =
         Pool::start(lanes, &config).map_err(|why| format!("cannot start a worker: {why}"))?;
     if !args.no_jail {
-        jail::close();
+        jail.close();
     }
     // Nobody need be reading.
-    let _ = writeln!(std::io::stderr(), "{}", Ready(&args, features));
+    let _ = writeln!(std::io::stderr(), "{}", Ready(&args, features, &jail));
     serve(pool, &signals)
 }
 
@@ -288,11 +286,11 @@ fn print(counters: &Counters) {
 }
 
 /// The line that says that the guard is ready.
-struct Ready<'a>(&'a Args, Features);
+struct Ready<'a>(&'a Args, Features, &'a Jail);
 
 impl fmt::Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(args, features) = self;
+        let Self(args, features, jail) = self;
         write!(f, "guarding outside {}, inside {}, port ", args.outside, args.inside)?;
         for (place, port) in args.ports.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
@@ -303,7 +301,7 @@ impl fmt::Display for Ready<'_> {
         let offload = if *features == Features::Offload { "on" } else { "off" };
         write!(
             f,
-            ", personality {}, {workers} worker{plural}, offload {offload}",
+            ", personality {}, {workers} worker{plural}, offload {offload}, {jail}",
             args.personality.name
         )
     }

@@ -67,6 +67,12 @@ pub fn icmp(source: IpAddr, destination: IpAddr, message: &[u8]) -> u16 {
     !fold(pseudo_header + sum(message))
 }
 
+/// What becomes of `checksum` when `old` becomes `new` in the octets that it covers, at an even offset:
+/// it is then as right or as wrong as before (RFC 1624 equation 3).
+pub fn adjusted(checksum: u16, old: u32, new: u32) -> u16 {
+    !fold(u64::from(!checksum) + u64::from(!old) + u64::from(new))
+}
+
 /// The IPv4 header checksum of `header`, whose checksum field must be zero.
 pub fn ipv4_header(header: &[u8]) -> u16 {
     !fold(sum(header))
@@ -97,5 +103,31 @@ mod tests {
         assert!(tcp_is_right(source, destination, &segment));
         segment[40] ^= 4;
         assert!(!tcp_is_right(source, destination, &segment));
+    }
+
+    #[test]
+    fn an_adjusted_checksum_is_the_one_summed_anew() {
+        // RFC 1624 section 4: where the method of RFC 1071 gives 0xffff.
+        assert_eq!(adjusted(0xdd2f, 0x5555, 0x3285), 0);
+        let (source, destination) = ([192, 0, 2, 1].into(), [198, 51, 100, 1].into());
+        let mut rng = fastrand::Rng::with_seed(1);
+        let numbers = [0, 1, 0xffff, 0x1_0000, 0xffff_0000, u32::MAX];
+        for _ in 0..20_000 {
+            let mut number = || match rng.usize(..2 * numbers.len()) {
+                at if at < numbers.len() => numbers[at],
+                _ => rng.u32(..),
+            };
+            let mut segment = [0; 24];
+            for word in segment.as_chunks_mut::<4>().0 {
+                *word = number().to_be_bytes();
+            }
+            let (old, new) = (number(), number());
+            segment[16..18].fill(0);
+            segment[4..8].copy_from_slice(&old.to_be_bytes());
+            let before = tcp(source, destination, &segment);
+            segment[4..8].copy_from_slice(&new.to_be_bytes());
+            let after = tcp(source, destination, &segment);
+            assert_eq!(adjusted(before, old, new), after, "{old:#x} to {new:#x}");
+        }
     }
 }

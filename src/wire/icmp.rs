@@ -13,6 +13,9 @@ const TCP: u8 = 6;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 
+/// Where a TCP header has its checksum (RFC 9293 section 3.1).
+const CHECKSUM_AT: usize = 16;
+
 /// An ICMP message, and where it lies in its packet.
 #[derive(Debug, Clone, Copy)]
 pub struct Message {
@@ -56,6 +59,12 @@ fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
 
 fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
     octets.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+fn put<const N: usize>(octets: &mut [u8], at: usize, value: [u8; N]) {
+    if let Some(field) = octets.get_mut(at..at + N) {
+        field.copy_from_slice(&value);
+    }
 }
 
 /// The IP header of a quoted packet.
@@ -115,6 +124,19 @@ impl QuotedIp {
         }
         let len = usize::from(u16_at(quoted, 4)?).saturating_sub(at - 40);
         Some(Self { source, destination, protocol, header_len: at, len, has_no_ports })
+    }
+}
+
+/// Writes other numbers into what is quoted of a TCP segment.
+fn renumber_segment(segment: &mut [u8], seq: u32, ack: Option<u32>) {
+    let mut checksum = u16_at(segment, CHECKSUM_AT);
+    for (at, number) in [(4, Some(seq)), (8, ack)] {
+        let (Some(old), Some(new)) = (u32_at(segment, at), number) else { continue };
+        put(segment, at, new.to_be_bytes());
+        checksum = checksum.map(|sum| checksum::adjusted(sum, old, new));
+    }
+    if let Some(checksum) = checksum {
+        put(segment, CHECKSUM_AT, checksum.to_be_bytes());
     }
 }
 
@@ -209,18 +231,12 @@ impl Message {
                 .is_some_and(|octets| checksum::icmp(self.source, self.destination, octets) == 0)
     }
 
-    /// Writes other numbers into the quoted segment; the checksum is then right.
+    /// Writes other numbers into the quoted segment; the checksum of the message is then right. That
+    /// of the quoted segment, if it is quoted, follows the two numbers and is as right as it was: the
+    /// octets behind them stay those that left, and are rarely all there.
     pub fn renumber(&self, packet: &mut [u8], seq: u32, ack: Option<u32>) {
-        if let Some(quote) = self.quote {
-            let mut put = |at: usize, number: u32| {
-                if let Some(field) = packet.get_mut(at..at + 4).filter(|_| at + 4 <= self.end) {
-                    field.copy_from_slice(&number.to_be_bytes());
-                }
-            };
-            put(quote.tcp_start + 4, seq);
-            if let Some(ack) = ack {
-                put(quote.tcp_start + 8, ack);
-            }
+        if let (Some(quote), Some(message)) = (self.quote, packet.get_mut(..self.end)) {
+            renumber_segment(message.get_mut(quote.tcp_start..).unwrap_or_default(), seq, ack);
         }
         self.seal(packet);
     }

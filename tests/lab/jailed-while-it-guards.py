@@ -1,5 +1,6 @@
 """The guard gives every privilege up once its legs are open, and does all its work without."""
 
+import ctypes
 import os
 import re
 import signal
@@ -27,11 +28,17 @@ def counters():
     wait_for("counters", lambda: lab("guard", "log").count("leg-full") > before)
 
 
+# landlock_create_ruleset(2), asked for its version: 6 or more is all that the guard asks for.
+version = ctypes.CDLL(None, use_errno=True).syscall(444, None, ctypes.c_size_t(0), 1)
+LANDLOCK = "landlock, " if version >= 6 else "a part of landlock, " if version > 0 else ""
 message = a_message(50_000_000)
 for options in ((), ("--workers", "3", "--fail-open"), ("--no-offload",)):
     guard("mailguard", *options)
     pid = guard_pid()
     title = " ".join(options) or "as it is"
+    said = re.search(r"guarding .*, jailed by (.*)", lab("guard", "log"))
+    check(f"{title}: it says so", said and said.group(1),
+          f"capabilities, no-new-privileges, {LANDLOCK}seccomp")
     # Main thread, signals, the last resort, the workers.
     workers = 3 if "--workers" in options else 1
     check(f"{title}: threads", len(status(pid, "Name")), 3 + workers)
@@ -69,6 +76,7 @@ for options in ((), ("--workers", "3", "--fail-open"), ("--no-offload",)):
                lab("guard", "log"))
 
 guard("mailguard", "--no-jail")
+check_that("with --no-jail it says so", ", not jailed" in lab("guard", "log"), lab("guard", "log"))
 seccomp = set(status(guard_pid(), "Seccomp").values())
 check("with --no-jail there is no filter", seccomp, {"0"})
 done()

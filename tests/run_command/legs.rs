@@ -11,11 +11,17 @@ fn it_says_what_it_guards() {
     }
     let namespace = Namespace::new();
     let guard = namespace.guard(&["--fail-open"]);
+    // A warning comes before it if the kernel lacks Landlock.
+    let line = guard.said.lines().last().expect("a line");
+    let (guarding, jail) = line.split_once(", jailed by ").expect("the measures");
     assert_eq!(
-        guard.said.trim(),
+        guarding,
         "guarding outside mg-outside, inside mg-inside, port 25, personality mailguard, \
          1 worker, offload on"
     );
+    assert!(jail.starts_with("capabilities, no-new-privileges, "), "{jail}");
+    assert!(jail.ends_with("seccomp"), "{jail}");
+    assert_eq!(jail.contains("landlock"), !guard.said.contains("no landlock"), "{}", guard.said);
     drop(guard);
     let all = [
         "--outside=a",
@@ -26,11 +32,13 @@ fn it_says_what_it_guards() {
         "--workers=3",
         "--no-offload",
         "--fail-open",
+        "--no-jail",
     ];
     let guard = namespace.guard(&all);
     assert_eq!(
         guard.said.trim(),
-        "guarding outside a, inside b, port 25,587,2525, personality off, 3 workers, offload off"
+        "guarding outside a, inside b, port 25,587,2525, personality off, 3 workers, offload off, \
+         not jailed"
     );
 }
 

@@ -18,6 +18,52 @@ pub(crate) struct End {
     values: HashSet<u32>,
     newest: Option<u32>,
     hops: u8,
+    /// What left in its name with as many hops as it has shown.
+    told: Option<Told>,
+}
+
+/// How far an end's word goes: its octets and FIN, its acknowledgement, its window's right edge.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    end: u32,
+    ack: u32,
+    edge: u32,
+    reset: bool,
+}
+
+impl Told {
+    fn read(packet: &Packet<'_>, shift: u8) -> Self {
+        Self {
+            end: packet.seq.wrapping_add(packet.seq_len()),
+            ack: packet.ack,
+            edge: packet.ack.wrapping_add(u32::from(packet.window) << shift),
+            reset: packet.has(RST),
+        }
+    }
+
+    /// Whether `other` says nothing that is not said here, but for `unit` octets of window.
+    fn covers(&self, other: &Self, unit: u32) -> bool {
+        let lacks = |mine: u32, other: u32| other.wrapping_sub(mine).cast_signed() > 0;
+        if other.reset {
+            // One that is not at the very number resets nobody.
+            return self.reset || lacks(self.end, other.end);
+        }
+        !lacks(self.end, other.end)
+            && !lacks(self.ack, other.ack)
+            && !lacks(self.edge.wrapping_add(unit), other.edge)
+    }
+
+    fn add(&mut self, other: &Self) {
+        let later = |mine: u32, other: u32| {
+            if other.wrapping_sub(mine).cast_signed() > 0 { other } else { mine }
+        };
+        self.end = later(self.end, other.end);
+        if !other.reset {
+            self.ack = later(self.ack, other.ack);
+            self.edge = later(self.edge, other.edge);
+        }
+        self.reset |= other.reset;
+    }
 }
 
 impl Default for End {
@@ -30,6 +76,7 @@ impl Default for End {
             values: HashSet::new(),
             newest: None,
             hops: 0,
+            told: None,
         }
     }
 }
@@ -63,9 +110,7 @@ impl End {
         strict: bool,
     ) -> Result<(), String> {
         let options = &packet.options;
-        if packet.hops != self.hops {
-            return Err(format!("hop limit {} instead of {}", packet.hops, self.hops));
-        }
+        self.check_hops(packet, peer)?;
         let agreed = self.sack && peer.sack;
         if !agreed && !options.sack.is_empty() {
             return Err("SACK blocks were not agreed on".into());
@@ -98,6 +143,26 @@ impl End {
         }
         if !older {
             self.newest = Some(value);
+        }
+        Ok(())
+    }
+}
+
+impl End {
+    /// What dies between the guard and the receiver must have been said before by what does not.
+    fn check_hops(&mut self, packet: &Packet<'_>, peer: &Self) -> Result<(), String> {
+        let shift = match (self.scale, peer.scale) {
+            (Some(shift), Some(_)) if !packet.has(SYN) => shift,
+            _ => 0,
+        };
+        let says = Told::read(packet, shift);
+        if packet.hops == self.hops {
+            self.told.get_or_insert(says).add(&says);
+            return Ok(());
+        }
+        let was_told = self.told.is_some_and(|told| told.covers(&says, 1 << shift));
+        if packet.hops > self.hops || !was_told {
+            return Err(format!("hop limit {} instead of {}", packet.hops, self.hops));
         }
         Ok(())
     }

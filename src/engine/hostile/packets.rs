@@ -4,7 +4,7 @@ use super::super::traces::{Trace, sealed};
 use super::super::*;
 use super::segments::{is_a_decoy, rest, stamped};
 use crate::wire::mint::Minted;
-use crate::wire::packet::flags::{ACK, SYN};
+use crate::wire::packet::flags::{ACK, FIN, RST, SYN};
 use crate::wire::packet::seal;
 
 const TTL: usize = 8;
@@ -104,14 +104,21 @@ fn a_packet_that_dies_behind_the_guard() {
     }
     // Those that come farther come as far as all others of their sender.
     let mut trace = stamped();
-    for (ttl, expected) in [(2, 64), (63, 64), (64, 64), (200, 200), (64, 200)] {
-        let mut packet = trace.craft(Leg::Outside, 1, 8, ACK, "HELO a\r\n");
+    let mut send = |seq: u32, ttl: u8, value: u32| {
+        trace.timestamps = Some((value, 1000));
+        let mut packet = trace.craft(Leg::Outside, seq, 8, ACK, "NOOP\r\n");
         packet[TTL] = ttl;
-        let left = trace.send_raw(Leg::Outside, &sealed(packet));
-        assert_eq!(left[0][TTL], expected);
+        trace.send_raw(Leg::Outside, &sealed(packet))[0][TTL]
+    };
+    for (index, (ttl, expected)) in
+        [(2, 64), (63, 64), (64, 64), (200, 200), (64, 200)].into_iter().enumerate()
+    {
+        assert_eq!(send(1 + 6 * index as u32, ttl, 1000), expected);
     }
-    assert_eq!(trace.engine.counters().events(Event::TtlRaised), 3);
-    trace.client(15, 8, ACK, "NOOP\r\n");
+    // What repeats the last one in every word changes nothing, and may die; what says it later does.
+    assert_eq!([send(25, 3, 1000), send(25, 3, 1001)], [3, 200]);
+    assert_eq!(trace.engine.counters().events(Event::TtlRaised), 4);
+    trace.client(37, 8, ACK, "NOOP\r\n");
     trace.now = trace.engine.next_deadline().unwrap();
     assert!(trace.deadline_raw().iter().all(|packet| packet[TTL] == 200), "repeats in its name");
     // A SYN leaves as it came: one that goes in circles has to die.
@@ -120,6 +127,36 @@ fn a_packet_that_dies_behind_the_guard() {
     let mut packet = trace.craft(Leg::Outside, 0, 0, SYN, "");
     packet[TTL] = 9;
     assert_eq!(trace.send_raw(Leg::Outside, &sealed(packet))[0][TTL], 9);
+}
+
+/// A packet comes back by the leg by which it came in, as it left, two hops older each time (the kernel
+/// lowers the TTL in front of the guard and behind it): how many rounds it makes.
+fn rounds(trace: &mut Trace, mut packet: Vec<u8>) -> usize {
+    for round in 0..100 {
+        packet[TTL] -= 2;
+        let left = trace.send_raw(Leg::Outside, &sealed(packet));
+        match left.into_iter().find(|packet| packet[16..20] == [198, 51, 100, 25]) {
+            Some(next) if next[TTL] > 2 => packet = next,
+            _ => return round,
+        }
+    }
+    100
+}
+
+#[test]
+fn a_packet_that_goes_in_circles_dies() {
+    for (flags, text) in
+        [(ACK, "NOOP\r\n"), (ACK, ""), (ACK | FIN, "QUIT\r\n"), (ACK | FIN, ""), (RST | ACK, "")]
+    {
+        for has_timestamps in [false, true] {
+            let mut trace = if has_timestamps { stamped() } else { Trace::with_sack() };
+            trace.client(1, 1, ACK, "NOOP\r\n");
+            let packet = trace.client_raw(7, 1, flags, text);
+            assert_eq!(packet[TTL], 64);
+            let rounds = rounds(&mut trace, packet);
+            assert!(rounds < 32, "{flags} {text:?}: {rounds}");
+        }
+    }
 }
 
 #[test]
