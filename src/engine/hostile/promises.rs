@@ -47,6 +47,16 @@ fn promised_beyond_the_window() -> Trace {
 }
 
 #[test]
+fn a_repeat_of_what_waits_for_a_verdict_is_reported_as_no_hole() {
+    // RFC 2883 section 4: what is beyond the acknowledgement has come again only if it is in a block.
+    let mut trace = with_sack();
+    trace.client(1, 8, ACK, "DATA\r\nX\r\n");
+    trace.server(8, 7, ACK, "");
+    assert_eq!(trace.client(7, 8, ACK, "X\r\n"), ["outside 8 7 . \"\""]);
+    assert_eq!(trace.client(1, 8, ACK, "DATA\r\nX\r\n"), ["outside 8 7 . \"\" sack 1-7"]);
+}
+
+#[test]
 fn a_receiver_that_discards_what_it_has_reported_gets_it_again() {
     // RFC 2018 section 8: it may.
     let mut trace = with_sack();
