@@ -31,10 +31,7 @@ fn run(seed: u64, traced: bool) -> Result<(), Failure> {
     let mut world = World::new(guard, &scenario.faults, &mut rng);
     world.begin(scenario.session(0, 5555, &mut rng));
     let result = drive(&mut world, mode);
-    result.map_err(|what| Failure {
-        what: format!("at {} us: {what}", world.now),
-        trace: world.guard.trace,
-    })
+    result.map_err(|what| Failure::at(&world, &what))
 }
 
 fn drive(world: &mut World, mode: Mode) -> Result<(), String> {

@@ -2,6 +2,7 @@
 //! numbers, options and virtio headers, on either leg, at odd moments.
 
 use fastrand::Rng;
+use mailguard::counters::Event;
 use mailguard::direction::Leg;
 use mailguard::engine::{Engine, EngineConfig, Outbox};
 use mailguard::policy::{Bounds, Midstream, Personality, Policy};
@@ -141,6 +142,10 @@ fn replay(seed: u64, mode: Mode, given: &[Given]) -> Result<(), String> {
         }
     }
     let counters = engine.counters();
+    // The engine catches what a flow throws and goes on.
+    if counters.events(Event::FlowPanic) > 0 {
+        return Err("the guard has panicked over a flow".into());
+    }
     if mode.inspects() && (counters.packets_in, counters.packets_out) != (taken_in, sent) {
         return Err(format!("{taken_in} packets came and {sent} left, but\n{counters}"));
     }
@@ -176,4 +181,5 @@ fn no_noise_panics() {
         let meta = offload(&mut rng);
         engine.handle_packet(Instant::from_micros(n), leg, &mut bytes, meta, &mut outbox);
     }
+    assert_eq!(engine.counters().events(Event::FlowPanic), 0);
 }

@@ -11,9 +11,10 @@ use mailguard::policy::{Bounds, Midstream, Personality, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 
+use crate::balance::Before;
 use crate::decoys;
 use crate::kernel::{self, Merge, Super};
-use crate::laws::Laws;
+use crate::laws::{Laws, who};
 use crate::packet::{self, Packet};
 use crate::reference::Mode;
 use crate::trace::Trace;
@@ -207,7 +208,7 @@ impl Guard {
     ) -> Result<(), String> {
         self.supers += u64::from(offload.gso_size.is_some());
         self.show(now, leg, '>', &bytes);
-        self.laws.input(&bytes);
+        self.laws.input(&bytes, offload);
         let is_good = offload == Offload::default()
             && Packet::read(&bytes).is_ok_and(|packet| packet.complete);
         if self.cuts > 0 && is_good && self.cutter.u32(..self.cuts) == 0 {
@@ -223,8 +224,10 @@ impl Guard {
             }
             bytes = fragments.pop().unwrap_or(bytes);
         }
+        let before = Before::of(self.counters());
         let bytes = self.give(now, leg, bytes, offload);
-        self.collect(now, &bytes, departed)
+        self.collect(now, &bytes, departed)?;
+        self.laws.called(&before.until(self.engine.counters()))
     }
 
     /// Hands a packet to the engine; returns it as the engine left it.
@@ -257,8 +260,10 @@ impl Guard {
             self.laws.deadline();
             self.outbox.clear();
             let moment = Instant::from_micros(now);
+            let before = Before::of(self.counters());
             self.engine.handle_deadline(moment, &mut self.outbox);
             self.collect(now, &[], &mut departed)?;
+            self.laws.called(&before.until(self.engine.counters()))?;
         }
         Ok(departed)
     }
@@ -293,8 +298,8 @@ impl Guard {
             |what| what,
             |packet| {
                 let (isn, peer_isn) = self.laws.initial(&packet);
-                let port = if packet.target.1 == 25 { packet.source.1 } else { packet.target.1 };
-                format!("{port} {}", packet.describe(isn, peer_isn))
+                let (key, _) = who(&packet);
+                format!("{} {}", key.1, packet.describe(isn, peer_isn))
             },
         );
         self.trace.line(now, || format!("{:<7} {sign} {text}", leg.name()));

@@ -7,12 +7,15 @@
 
 #![allow(clippy::print_stdout)]
 
+mod balance;
 mod client;
 mod decoys;
+mod end;
 mod guard;
 mod host;
 mod kernel;
 mod laws;
+mod ledger;
 mod pace;
 mod packet;
 mod reference;

@@ -130,6 +130,9 @@ impl<'a> Packet<'a> {
             let (left, right) = (left.wrapping_sub(peer_isn), right.wrapping_sub(peer_isn));
             let _ = write!(text, " sack {}-{}", left as i32, right as i32);
         }
+        if let Some((value, echo)) = self.options.timestamps {
+            let _ = write!(text, " ts {value}/{echo}");
+        }
         if !self.complete && !self.partial {
             text.push_str(" BAD SUM");
         }

@@ -14,7 +14,7 @@ use crate::script::{self, Step, Taste};
 use crate::server::{Habits, Server};
 use crate::trace::{Trace, difference};
 use crate::wire::Faults;
-use crate::world::{Session, World};
+use crate::world::{Session, World, address};
 
 const SECOND: u64 = 1_000_000;
 /// A connection that takes longer than this hangs.
@@ -60,19 +60,21 @@ pub(crate) struct Outcome {
     pub(crate) supers: u64,
     /// Packets of each kind that were sent on each lane.
     pub(crate) counts: [[usize; 4]; 4],
-    pub(crate) trace: Trace,
 }
 
-/// What went wrong, and the trace of the run.
+/// What went wrong.
 pub(crate) struct Failure {
     pub(crate) what: String,
-    pub(crate) trace: Trace,
 }
 
 impl Failure {
-    /// One without a trace.
     pub(crate) fn of(what: String) -> Self {
-        Self { what, trace: Trace::default() }
+        Self { what }
+    }
+
+    /// At that moment of the run.
+    pub(crate) fn at(world: &World, what: &str) -> Self {
+        Self { what: format!("at {} us: {what}", world.now) }
     }
 }
 
@@ -179,7 +181,7 @@ impl Scenario {
         let server =
             Server::new(self.habits.clone(), self.paces[1].clone(), words.fork(), rng.fork());
         let builds = [&self.builds[0], &self.builds[1]];
-        Session::new(now, port, self.ipv6, builds, client, server, rng)
+        Session::new(now, (address(self.ipv6, 1), port), builds, client, server, rng)
     }
 
     /// Runs and checks.
@@ -190,14 +192,7 @@ impl Scenario {
         let mut world = World::new(guard, &self.faults, &mut rng);
         let session = self.session(0, 2525, &mut rng);
         world.begin(session);
-        let result = self.drive(&mut world);
-        match result {
-            Ok(outcome) => Ok(outcome),
-            Err(what) => Err(Failure {
-                what: format!("at {} us: {what}", world.now),
-                trace: world.guard.trace,
-            }),
-        }
+        self.drive(&mut world).map_err(|what| Failure::at(&world, &what))
     }
 
     /// Runs, and hands out every packet that the guard was given.
@@ -210,7 +205,7 @@ impl Scenario {
         world.begin(session);
         match self.drive(&mut world) {
             Ok(_) => Ok(world.guard.record.take().unwrap_or_default()),
-            Err(what) => Err(Failure { what, trace: world.guard.trace }),
+            Err(what) => Err(Failure::at(&world, &what)),
         }
     }
 
@@ -218,7 +213,7 @@ impl Scenario {
         world.run(HANGS)?;
         let session = world.over.pop().ok_or("no session")?;
         let judged = check_session(self.mode, &session)?;
-        let flow = world.guard.laws.end(session.port);
+        let flow = world.guard.laws.end(session.key);
         flow.conclude(self.mode, &judged)?;
         world.settle(world.now + FORGOTTEN)?;
         if self.mode.inspects() {
@@ -233,7 +228,6 @@ impl Scenario {
             received: [session.server.reader.received, session.client.reader.received],
             supers: world.guard.supers,
             counts: [0, 1, 2, 3].map(|lane: usize| world.wires[lane].counts),
-            trace: core::mem::take(&mut world.guard.trace),
         })
     }
 
