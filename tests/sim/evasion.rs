@@ -4,6 +4,7 @@
 use fastrand::Rng;
 use mailguard::counters::{Counters, Event};
 
+use crate::attacker::Attack;
 use crate::client::Manners;
 use crate::decoys;
 use crate::guard::Guard;
@@ -105,7 +106,7 @@ fn other_words_for_the_same_octets_are_ignored() {
 
 fn attacked(seed: u64) -> Scenario {
     let mut scenario = Scenario::seeded(Mode::ALL[1 + seed as usize % 2], seed);
-    scenario.attacked = true;
+    scenario.attack = Attack::Everything;
     scenario
 }
 

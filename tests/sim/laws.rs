@@ -53,6 +53,8 @@ pub(crate) struct Laws {
     flows: BTreeMap<Key, Flow>,
     cause: Cause,
     call: Call,
+    /// The guard was started anew: whatever it has not seen begin is strange to it.
+    restarted: bool,
     /// Packets with a wrong checksum that the guard was given.
     pub(crate) bad_sums: u64,
 }
@@ -65,8 +67,13 @@ impl Laws {
             flows: BTreeMap::new(),
             cause: Cause::default(),
             call: Call::default(),
+            restarted: false,
             bad_sums: 0,
         }
+    }
+
+    pub(crate) fn inspects(&self) -> bool {
+        self.mode.inspects()
     }
 
     /// A new connection begins.
@@ -77,6 +84,24 @@ impl Laws {
     /// Forgets a connection, and hands out what was noted.
     pub(crate) fn end(&mut self, key: Key) -> Flow {
         self.flows.remove(&key).unwrap_or_default()
+    }
+
+    /// The guard is started anew.
+    pub(crate) fn restart(&mut self) {
+        self.flows.clear();
+        self.restarted = true;
+    }
+
+    /// Whether the packet can only be of an earlier connection between the same ends: it is no SYN, and
+    /// its numbers are far from those of the live one.
+    pub(crate) fn is_of_another(&self, bytes: &[u8]) -> bool {
+        let Ok(packet) = Packet::read(bytes) else { return false };
+        let (key, speaker) = who(&packet);
+        let Some(flow) = self.flows.get(&key) else { return false };
+        let places =
+            [flow.ways[speaker].place_in(&packet), flow.ways[1 - speaker].place_of_ack(&packet)];
+        let is_far = |place: Option<i64>| place.is_some_and(|place| place.abs() > 1 << 21);
+        !packet.has(SYN) && places.into_iter().all(is_far)
     }
 
     /// The initial numbers of speaker and peer, for traces.
@@ -119,6 +144,11 @@ impl Laws {
             said: Said { timestamps: packet.options.timestamps, flags: packet.flags },
             ..Cause::default()
         };
+        self.call.input(speaker, &packet, offload, false);
+        if self.restarted && packet.has(SYN) && speaker == 0 {
+            // One that it sees begin.
+            self.flows.entry(key).or_default();
+        }
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
@@ -183,6 +213,11 @@ impl Laws {
         let cause =
             Some(self.cause).filter(|cause| cause.key == Some(key) && cause.speaker == speaker);
         let Some(flow) = self.flows.get_mut(&key) else {
+            if self.restarted && !(packet.has(RST) && speaker == 0) {
+                return Err(
+                    "I30: a packet of a connection that the guard has not seen begin".into()
+                );
+            }
             self.call.output(speaker, &packet, None);
             return Ok(());
         };

@@ -7,7 +7,9 @@
 
 #![allow(clippy::print_stdout)]
 
+mod attacker;
 mod balance;
+mod clean;
 mod client;
 mod decoys;
 mod end;
@@ -36,4 +38,6 @@ mod resets;
 mod segmentation;
 mod sessions;
 mod streams;
+mod tuples;
+mod twins;
 mod typing;

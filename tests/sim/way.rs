@@ -143,6 +143,11 @@ impl Way {
         self.isn_in.map(|isn| offset(packet.seq, isn))
     }
 
+    /// Where an acknowledgement of the receiver points.
+    pub(crate) fn place_of_ack(&self, packet: &Packet<'_>) -> Option<i64> {
+        self.isn_out.map(|isn| offset(packet.ack, isn))
+    }
+
     /// The next number that its sender will use, if nothing was lost.
     pub(crate) fn end_in(&self) -> i64 {
         let end = self.contiguous as i64;
