@@ -57,6 +57,17 @@ fn a_repeat_of_what_waits_for_a_verdict_is_reported_as_no_hole() {
 }
 
 #[test]
+fn an_old_report_reaches_back_into_no_promise() {
+    // It would look like the report of a repeat (RFC 2883 section 4).
+    let mut trace = with_sack();
+    trace.client(7, 8, ACK, "NOOP\r\n");
+    trace.client(1, 8, ACK, "RSET\r\n");
+    trace.client(13, 8, ACK, "NOOP\r\nNOOP\r\n");
+    assert_eq!(trace.server(8, 25, ACK, ""), ["outside 8 25 . \"\""]);
+    assert_eq!(trace.server_with_sack(8, 1, (7, 25)), ["outside 8 13 . \"\""]);
+}
+
+#[test]
 fn a_receiver_that_discards_what_it_has_reported_gets_it_again() {
     // RFC 2018 section 8: it may.
     let mut trace = with_sack();
