@@ -16,7 +16,7 @@ const REFUSAL: usize = 30;
 /// What a connection may take of memory while nothing is under way, and what each octet under way may
 /// take: buffers grow in powers of two, and a piece that waits has its own description.
 const IDLE_OCTETS: usize = 64 << 10;
-const TIMES: usize = 6;
+const TIMES: usize = 24;
 /// Packets to both ends of a connection when the guard acts by itself.
 const AT_A_DEADLINE: usize = 4;
 
@@ -146,7 +146,7 @@ impl Call {
         self.segment = Some(mss.saturating_sub(40).max(1));
     }
 
-    /// At the end of the call: so many octets are under way.
+    /// At the end of the call: so many octets have been under way at most.
     pub(crate) fn conclude(&self, happened: &Happened, under_way: usize) -> Result<(), String> {
         if happened.panics > 0 {
             return Err("I40: the guard has panicked over a flow".into());
@@ -163,7 +163,7 @@ impl Call {
         let most = IDLE_OCTETS * happened.flows + TIMES * under_way;
         if happened.held > most as u64 {
             return Err(format!(
-                "I25: {} octets are held, of {under_way} under way",
+                "I25: {} octets are held, of at most {under_way} under way",
                 happened.held
             ));
         }

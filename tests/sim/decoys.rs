@@ -16,6 +16,8 @@ pub(crate) struct View {
     pub(crate) is_stamped: bool,
     /// The number of the first octet of this way, if it has come.
     pub(crate) first: Option<u32>,
+    /// Octets of the other way have come.
+    pub(crate) has_peer_spoken: bool,
 }
 
 /// The decoys, and why each of them is dropped.
@@ -129,6 +131,10 @@ pub(crate) fn decoy(rng: &mut Rng, bytes: &[u8], view: View) -> Option<(Vec<u8>,
         Kind::Reset => {
             add(&mut decoy, tcp + 4, if rng.bool() { far } else { far.wrapping_neg() });
             decoy[tcp + 13] |= RST;
+            if !view.has_peer_spoken {
+                // Or it refuses a SYN that was said twice.
+                add(&mut decoy, tcp + 8, far);
+            }
         }
         Kind::OldStamp | Kind::NoStamp => {
             let at = timestamps_at(&read, bytes).filter(|_| view.is_stamped)?;

@@ -195,7 +195,9 @@ impl Guard {
                 .line(now, || format!("{:<7} > a decoy: {:?}", decoy.leg.name(), decoy.reason));
             self.give(now, decoy.leg, packet.clone(), Offload::default());
             if !self.outbox.is_empty() {
-                return Err(format!("I13, I36: a decoy, {:?}, and something leaves", decoy.reason));
+                let what =
+                    Packet::read(packet).map_or_else(|what| what, |read| read.describe(0, 0));
+                return Err(format!("I13, I36: {:?}, and something leaves: {what}", decoy.reason));
             }
         }
         // A datagram that contradicts itself is dropped as soon as it does.

@@ -1,5 +1,5 @@
-//! The laws that every single packet must keep, whatever the streams say (ARCHITECTURE.md): what
-//! the guard has read is noted, what it emits is held against that.
+//! The laws that every single packet must keep, whatever the streams say (ARCHITECTURE.md, invariants.md):
+//! what the guard has read is noted, what it emits is held against that.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -55,6 +55,8 @@ pub(crate) struct Laws {
     call: Call,
     /// The guard was started anew: whatever it has not seen begin is strange to it.
     restarted: bool,
+    /// The most octets that were under way.
+    under_way: usize,
     /// Packets with a wrong checksum that the guard was given.
     pub(crate) bad_sums: u64,
 }
@@ -68,6 +70,7 @@ impl Laws {
             cause: Cause::default(),
             call: Call::default(),
             restarted: false,
+            under_way: 0,
             bad_sums: 0,
         }
     }
@@ -118,12 +121,18 @@ impl Laws {
     pub(crate) fn view(&self, packet: &Packet<'_>, is_alive: bool) -> View {
         let (key, speaker) = who(packet);
         let Some(flow) = self.flows.get(&key) else {
-            return View { is_alive: false, is_stamped: false, first: None };
+            return View {
+                is_alive: false,
+                is_stamped: false,
+                first: None,
+                has_peer_spoken: false,
+            };
         };
         let way = &flow.ways[speaker];
         let first = way.isn_in.map(|isn| isn.wrapping_add(1)).filter(|_| way.contiguous() > 0);
+        let has_peer_spoken = flow.ways[1 - speaker].contiguous() > 0;
         let is_stamped = flow.ends[speaker].is_stamped(&flow.ends[1 - speaker]);
-        View { is_alive, is_stamped, first }
+        View { is_alive, is_stamped, first, has_peer_spoken }
     }
 
     /// The guard reads `bytes`.
@@ -191,7 +200,9 @@ impl Laws {
             return Ok(());
         }
         let pending = self.flows.values().flat_map(|flow| &flow.ways).map(Way::pending).sum();
-        self.call.conclude(happened, pending)
+        // Memory is given back when nothing is under way, or with the next that comes.
+        self.under_way = self.under_way.max(pending);
+        self.call.conclude(happened, self.under_way)
     }
 
     /// The guard emits `departure`.

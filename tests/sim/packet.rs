@@ -305,7 +305,8 @@ pub(crate) fn fragments(bytes: &[u8], rng: &mut Rng) -> Vec<Vec<u8>> {
     cuts.extend([0, len]);
     cuts.sort_unstable();
     cuts.dedup();
-    let number = rng.u32(..);
+    // Numbers of the other half are those of fragments that overlap.
+    let number = rng.u32(..) & 0x7fff_7fff;
     cuts.windows(2).map(|ends| piece(bytes, ends[0], ends[1], number)).collect()
 }
 
@@ -318,7 +319,7 @@ pub(crate) fn overlapping(bytes: &[u8], rng: &mut Rng) -> Option<Vec<Vec<u8>>> {
     if len < first + 24 || bytes.len() > 60_000 {
         return None;
     }
-    let number = rng.u32(..);
+    let number = rng.u32(..) | 0x8000_8000;
     let cut = rng.usize(first / 8 + 1..len / 8) * 8;
     let mut other = bytes.to_vec();
     for octet in &mut other[header + first..] {

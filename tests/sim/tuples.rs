@@ -84,7 +84,8 @@ fn restarted(world: &mut World, scenario: &Scenario, rng: &mut Rng) -> Result<()
     world.guard.restart();
     let until = world.now + 20 * 60_000_000;
     while world.step(until)? {}
-    (world.active.clear(), world.over.clear());
+    world.active.clear();
+    world.over.clear();
     world.begin(scenario.session(world.now, 4244, rng));
     world.run(world.now + HOUR)?;
     let session = world.over.pop().ok_or("no session")?;
