@@ -191,13 +191,15 @@ impl Flow {
         let shift = self.window_shift(direction);
         let half = &self.halves[direction];
         let acknowledged = half.map.to_original(half.store.una(), Round::Down);
-        let is_ahead = start.is_some_and(|start| start > half.reassembly.end());
+        // The FIN takes a number too: what follows it is ahead of no hole.
+        let here = half.reassembly.end();
+        let here = here + usize::from(half.fin == Some(here));
+        let is_ahead = start.is_some_and(|start| start > here);
         let end = &mut self.ends[direction];
         end.remember(headers, shift);
         let Some((value, _)) = headers.options.timestamps else { return };
-        if !is_ahead {
-            end.remember_timestamps(headers);
-        } else if let Some((last, _)) = end.timestamps {
+        end.remember_timestamps(headers, is_ahead);
+        if let Some((last, _)) = end.timestamps.filter(|_| is_ahead) {
             // Whatever leaves in its headers leaves at a number before the hole: with a newer
             // timestamp there, the receiver would refuse what fills the hole.
             let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);

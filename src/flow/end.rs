@@ -100,13 +100,16 @@ impl End {
         self.flow_label = headers.flow_label;
     }
 
-    /// Remembers the timestamps of a segment that lies ahead of no hole. They never go back: a
-    /// minted one must not be refused as old (RFC 7323 section 5.3). Those ahead of a hole do not
-    /// count, or what fills it would be refused as old.
-    pub(super) fn remember_timestamps(&mut self, headers: &Headers) {
+    /// Remembers the timestamps of a segment. They never go back: a minted one must not be refused as
+    /// old (RFC 7323 section 5.3), nor make a round trip look longer than it was. Ahead of a hole its
+    /// own does not count, or what fills the hole would be refused as old; what it echoes does.
+    pub(super) fn remember_timestamps(&mut self, headers: &Headers, is_ahead: bool) {
         if let (Some(last), Some(new)) = (self.timestamps, headers.options.timestamps) {
-            let is_newer = new.0.wrapping_sub(last.0).cast_signed() >= 0;
-            self.timestamps = Some(if is_newer { new } else { last });
+            let is_older = |new: u32, last: u32| new.wrapping_sub(last).cast_signed() < 0;
+            let value = if is_ahead || is_older(new.0, last.0) { last.0 } else { new.0 };
+            // A SYN echoes nothing, and says zero.
+            let echo = if last.1 != 0 && is_older(new.1, last.1) { last.1 } else { new.1 };
+            self.timestamps = Some((value, echo));
         }
     }
 

@@ -146,8 +146,10 @@ impl Half {
         }
         let left = self.map.to_original(left, Round::Up);
         let right = self.map.to_original(right, Round::Down);
-        // What the guard has acknowledged is no news; the rest of the block goes on from there.
-        let left = if self.has_promised() { left.max(self.told_ack) } else { left };
+        // What the guard has acknowledged is no news, not even to who has that from an old
+        // acknowledgement; the rest of the block goes on from there.
+        let is_known = self.has_promised() || left < self.stand_in.promised();
+        let left = if is_known { left.max(self.told_ack) } else { left };
         (self.map.floor() <= left && left < right)
             .then(|| (self.space.seq_of(left).get(), self.space.seq_of(right).get()))
     }

@@ -232,13 +232,22 @@ impl Flow {
         let half = &self.halves[!direction];
         let came = half.space.offset_of(Seq::new(latest.seq), half.reassembly.end());
         let came = came.unwrap_or_default();
-        let repeat = repeats.then(|| Span::of(came, latest.payload_len()));
         let mut blocks = [(0, 0); SACK_BLOCKS_MAX];
         let mut count = 0;
         if self.has_sack() {
             let holds = |span: &Span| span.start <= came && came < span.end;
             let islands =
                 || half.stand_in.islands(half.reassembly.front(), half.reassembly.ahead());
+            let repeat = Some(Span::of(came, latest.payload_len())).filter(|_| repeats);
+            let repeat = repeat.and_then(|repeat| {
+                // What is neither acknowledged nor behind a hole waits for a verdict: to report it would
+                // tell of a hole where there is none.
+                if repeat.start < half.told_ack {
+                    return Some(Span { end: repeat.end.min(half.told_ack), ..repeat });
+                }
+                let holds = |island: Span| island.start <= repeat.start && repeat.end <= island.end;
+                islands().any(holds).then_some(repeat)
+            });
             let latest = islands().filter(holds);
             let others = islands().filter(|span| !holds(span));
             let spans = repeat.into_iter().chain(latest).chain(others);

@@ -5,7 +5,7 @@
 use fastrand::Rng;
 use mailguard::counters::DropReason;
 
-use crate::packet::{self, ACK, FIN, Packet, RST, SYN, u32_at};
+use crate::packet::{self, ACK, FIN, Packet, RST, SYN, URG, u32_at};
 
 /// What decides which decoys are some.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,8 @@ pub(crate) struct View {
     pub(crate) is_stamped: bool,
     /// The number of the first octet of this way, if it has come.
     pub(crate) first: Option<u32>,
+    /// Octets of the other way have come.
+    pub(crate) has_peer_spoken: bool,
 }
 
 /// The decoys, and why each of them is dropped.
@@ -100,12 +102,12 @@ pub(crate) fn decoy(rng: &mut Rng, bytes: &[u8], view: View) -> Option<(Vec<u8>,
         Kind::Md5 => {
             let mut option = [7; 20];
             option[..4].copy_from_slice(&[1, 1, 19, 18]);
-            insert(&mut decoy, &read, &option)?;
+            insert(&mut decoy, tcp, &option)?;
         }
-        Kind::Authenticated => insert(&mut decoy, &read, &[29, 4, 0, 0])?,
+        Kind::Authenticated => insert(&mut decoy, tcp, &[29, 4, 0, 0])?,
         Kind::Options => {
             let lists = [[8, 0, 1, 1], [77, 40, 1, 1], [5, 3, 1, 1], [3, 2, 1, 1]];
-            insert(&mut decoy, &read, &lists[rng.usize(..4)])?;
+            insert(&mut decoy, tcp, &lists[rng.usize(..4)])?;
         }
         Kind::Martian => {
             let (at, octet) = if is_v4 { (12, 127) } else { (8, 0xff) };
@@ -129,6 +131,10 @@ pub(crate) fn decoy(rng: &mut Rng, bytes: &[u8], view: View) -> Option<(Vec<u8>,
         Kind::Reset => {
             add(&mut decoy, tcp + 4, if rng.bool() { far } else { far.wrapping_neg() });
             decoy[tcp + 13] |= RST;
+            if !view.has_peer_spoken {
+                // Or it refuses a SYN that was said twice.
+                add(&mut decoy, tcp + 8, far);
+            }
         }
         Kind::OldStamp | Kind::NoStamp => {
             let at = timestamps_at(&read, bytes).filter(|_| view.is_stamped)?;
@@ -156,11 +162,14 @@ fn add(packet: &mut [u8], at: usize, delta: u32) {
 }
 
 /// Puts a TCP option before the others, if there is room.
-fn insert(packet: &mut Vec<u8>, read: &Packet<'_>, option: &[u8]) -> Option<()> {
-    let at = read.tcp_at + 20;
-    packet.splice(at..at, option.iter().copied());
-    packet[read.tcp_at + 12] += (option.len() as u8 / 4) << 4;
-    (read.options_len + option.len() <= 40).then_some(())
+fn insert(packet: &mut Vec<u8>, tcp_at: usize, option: &[u8]) -> Option<()> {
+    let words = packet[tcp_at + 12] >> 4;
+    if usize::from(words) * 4 + option.len() > 60 {
+        return None;
+    }
+    packet.splice(tcp_at + 20..tcp_at + 20, option.iter().copied());
+    packet[tcp_at + 12] += (option.len() as u8 / 4) << 4;
+    Some(())
 }
 
 /// Puts an extension header of `kind` before TCP. The sum of the TCP part stays right.
@@ -197,11 +206,27 @@ fn timestamps_at(read: &Packet<'_>, bytes: &[u8]) -> Option<usize> {
 /// limit that is too low, a reserved flag, options that mean nothing.
 pub(crate) fn dress_up(rng: &mut Rng, bytes: &mut Vec<u8>) {
     let Ok(read) = Packet::read(bytes) else { return };
-    if !read.complete || read.has(SYN) {
+    if !read.complete {
         return;
     }
     let (tcp, is_v4) = (read.tcp_at, bytes[0] >> 4 == 4);
-    match rng.u8(..4) {
+    if read.has(SYN) {
+        // MPTCP, Fast Open, user time-out, an experiment: none may be believed to be agreed on.
+        let options = [[30, 12], [34, 2], [28, 4], [254, 12]];
+        let [kind, len] = options[rng.usize(..options.len())];
+        let mut option = vec![0; usize::from(len).next_multiple_of(4)];
+        option.fill(1);
+        option[..2].copy_from_slice(&[kind, len]);
+        if insert(bytes, tcp, &option).is_some() {
+            packet::finish(bytes, false);
+        }
+        return;
+    }
+    match rng.u8(..5) {
+        4 => {
+            bytes[tcp + 13] |= URG;
+            bytes[tcp + 18..tcp + 20].copy_from_slice(&rng.u16(..).to_be_bytes());
+        }
         0 => bytes[tcp + 12] |= rng.u8(1..16),
         1 => bytes[if is_v4 { 8 } else { 7 }] = rng.u8(2..64),
         2 if is_v4 => bytes[6] |= 0x80,

@@ -4,6 +4,7 @@
 use fastrand::Rng;
 use mailguard::counters::{Counters, Event};
 
+use crate::attacker::Attack;
 use crate::client::Manners;
 use crate::decoys;
 use crate::guard::Guard;
@@ -31,10 +32,7 @@ fn run(seed: u64, traced: bool) -> Result<(), Failure> {
     let mut world = World::new(guard, &scenario.faults, &mut rng);
     world.begin(scenario.session(0, 5555, &mut rng));
     let result = drive(&mut world, mode);
-    result.map_err(|what| Failure {
-        what: format!("at {} us: {what}", world.now),
-        trace: world.guard.trace,
-    })
+    result.map_err(|what| Failure::at(&world, &what))
 }
 
 fn drive(world: &mut World, mode: Mode) -> Result<(), String> {
@@ -108,7 +106,7 @@ fn other_words_for_the_same_octets_are_ignored() {
 
 fn attacked(seed: u64) -> Scenario {
     let mut scenario = Scenario::seeded(Mode::ALL[1 + seed as usize % 2], seed);
-    scenario.attacked = true;
+    scenario.attack = Attack::Everything;
     scenario
 }
 

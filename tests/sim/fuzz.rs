@@ -2,19 +2,18 @@
 //! numbers, options and virtio headers, on either leg, at odd moments.
 
 use fastrand::Rng;
+use mailguard::counters::Event;
 use mailguard::direction::Leg;
 use mailguard::engine::{Engine, EngineConfig, Outbox};
 use mailguard::policy::{Bounds, Midstream, Personality, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::{Offload, VNET_HEADER_LEN};
 
+use crate::guard::Given;
 use crate::packet::{self, Packet};
 use crate::reference::Mode;
 use crate::report::each_seed;
 use crate::scenario::{Failure, Scenario};
-
-/// One packet as the guard was given it.
-type Given = (Leg, Vec<u8>);
 
 fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     for _ in 0..rng.usize(0..4) {
@@ -104,7 +103,7 @@ fn replay(seed: u64, mode: Mode, given: &[Given]) -> Result<(), String> {
     let (mut taken_in, mut sent) = (0, 0);
     for n in 0..given.len() {
         let n = if rng.u8(..12) == 0 { rng.usize(..given.len()) } else { n };
-        let (leg, mut bytes) = given[n].clone();
+        let Given { leg, mut bytes, .. } = given[n].clone();
         now += rng.u64(..3_000);
         let mut meta = Offload::default();
         let mut leg = leg;
@@ -141,6 +140,10 @@ fn replay(seed: u64, mode: Mode, given: &[Given]) -> Result<(), String> {
         }
     }
     let counters = engine.counters();
+    // The engine catches what a flow throws and goes on.
+    if counters.events(Event::FlowPanic) > 0 {
+        return Err("the guard has panicked over a flow".into());
+    }
     if mode.inspects() && (counters.packets_in, counters.packets_out) != (taken_in, sent) {
         return Err(format!("{taken_in} packets came and {sent} left, but\n{counters}"));
     }
@@ -153,7 +156,7 @@ fn no_packet_panics() {
         let mode = Mode::ALL[seed as usize % 3];
         let mut scenario = Scenario::seeded(mode, seed);
         scenario.taste.message_len = scenario.taste.message_len.min(3_000);
-        let given = scenario.run_and_record(traced)?;
+        let (given, _) = scenario.run_and_record(traced)?;
         for round in 0..10 {
             replay(seed * 10 + round, mode, &given).map_err(Failure::of)?;
         }
@@ -176,4 +179,5 @@ fn no_noise_panics() {
         let meta = offload(&mut rng);
         engine.handle_packet(Instant::from_micros(n), leg, &mut bytes, meta, &mut outbox);
     }
+    assert_eq!(engine.counters().events(Event::FlowPanic), 0);
 }

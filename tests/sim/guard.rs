@@ -11,9 +11,10 @@ use mailguard::policy::{Bounds, Midstream, Personality, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 
-use crate::decoys;
+use crate::attacker::Attacker;
+use crate::balance::Before;
 use crate::kernel::{self, Merge, Super};
-use crate::laws::Laws;
+use crate::laws::{Laws, who};
 use crate::packet::{self, Packet};
 use crate::reference::Mode;
 use crate::trace::Trace;
@@ -24,6 +25,7 @@ const HOLD: u64 = 60;
 /// A guard and its two legs.
 pub(crate) struct Guard {
     engine: Engine,
+    config: EngineConfig,
     outbox: Outbox,
     offload: bool,
     /// Segments that wait for their like, by leg, and until when.
@@ -37,17 +39,38 @@ pub(crate) struct Guard {
     pub(crate) taken: u64,
     pub(crate) supers: u64,
     deadlines: (u64, u32),
-    /// Draws the decoys that come before packets of the sessions, if any do.
-    pub(crate) attacker: Option<Rng>,
-    /// Decoys that came.
+    /// Attacks the packets of the sessions, if there is one.
+    pub(crate) attacker: Option<Attacker>,
+    /// Its packets that were dropped.
     pub(crate) decoys: u64,
     /// Cuts one packet of so many into fragments; none if 0.
-    cuts: u32,
+    pub(crate) cuts: u32,
     cutter: Rng,
     /// Packets that were cut.
     pub(crate) cut: u64,
     /// Every packet that was given to the engine, if they are wanted.
-    pub(crate) record: Option<Vec<(Leg, Vec<u8>)>>,
+    pub(crate) record: Option<Vec<Given>>,
+    /// Every packet that left, likewise.
+    pub(crate) emitted: Vec<Left>,
+    /// The clients are on the inside.
+    pub(crate) turned: bool,
+}
+
+/// A packet that was given to the engine; an empty one when it was told the time.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    pub(crate) at: u64,
+    pub(crate) leg: Leg,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offload: Offload,
+}
+
+/// A packet that left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) at: u64,
+    pub(crate) leg: Leg,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Packets on their way from the guard.
@@ -65,7 +88,8 @@ impl Guard {
             bounds: Bounds::default(),
         };
         Self {
-            engine: Engine::new(config),
+            engine: Engine::new(config.clone()),
+            config,
             outbox: Outbox::default(),
             offload,
             held: [None, None],
@@ -83,7 +107,20 @@ impl Guard {
             cutter: Rng::with_seed(seed ^ 0xf7a6),
             cut: 0,
             record: None,
+            emitted: Vec::new(),
+            turned: false,
         }
+    }
+
+    /// The guard is started anew: it knows of no connection.
+    pub(crate) fn restart(&mut self) {
+        self.engine = Engine::new(self.config.clone());
+        self.laws.restart();
+    }
+
+    /// How the engine is set up.
+    pub(crate) fn config(&self) -> &EngineConfig {
+        &self.config
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -141,35 +178,35 @@ impl Guard {
         Ok(departed)
     }
 
-    /// A decoy comes before a packet of a session, or the packet is dressed up.
+    /// Decoys come before a packet of a session, or the packet is dressed up.
     fn attack(&mut self, now: u64, leg: Leg, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let Some(rng) = &mut self.attacker else { return Ok(()) };
-        if rng.u8(..3) > 0 {
-            return Ok(());
-        }
-        if rng.u8(..3) == 0 {
-            decoys::dress_up(rng, bytes);
-            return Ok(());
-        }
-        let Ok(read) = Packet::read(bytes) else { return Ok(()) };
-        let view = self.laws.view(&read, self.engine.counters().flows > 0);
-        let Some((mut decoy, reason)) = decoys::decoy(rng, bytes, view) else {
+        let Some(attacker) = &mut self.attacker else { return Ok(()) };
+        let is_alive = self.engine.counters().flows > 0;
+        let Some(decoy) = attacker.attack(leg, bytes, |read| self.laws.view(read, is_alive)) else {
             return Ok(());
         };
-        self.given += 1;
-        self.decoys += 1;
-        self.trace.packet(now, leg, &decoy);
-        self.trace.line(now, || format!("{:<7} > a decoy: {}", leg.name(), reason.label()));
-        let before = self.engine.counters().drops_total();
-        self.outbox.clear();
-        let moment = Instant::from_micros(now);
-        let none = Offload::default();
-        self.engine.handle_packet(moment, leg, &mut decoy, none, &mut self.outbox);
-        let dropped = self.engine.counters().drops_total() - before;
-        if self.outbox.is_empty() && dropped == 1 {
+        if decoy.reason.is_none() && !self.laws.is_of_another(&decoy.packets[0]) {
             return Ok(());
         }
-        Err(format!("a decoy, {}: {} leave, {dropped} dropped", reason.label(), self.outbox.len()))
+        let before = self.engine.counters().drops_total();
+        for packet in &decoy.packets {
+            self.trace.packet(now, decoy.leg, packet);
+            self.trace
+                .line(now, || format!("{:<7} > a decoy: {:?}", decoy.leg.name(), decoy.reason));
+            self.give(now, decoy.leg, packet.clone(), Offload::default());
+            if !self.outbox.is_empty() {
+                let what =
+                    Packet::read(packet).map_or_else(|what| what, |read| read.describe(0, 0));
+                return Err(format!("I13, I36: {:?}, and something leaves: {what}", decoy.reason));
+            }
+        }
+        // A datagram that contradicts itself is dropped as soon as it does.
+        let dropped = self.engine.counters().drops_total() - before;
+        self.decoys += dropped;
+        if dropped == 0 {
+            return Err(format!("I13: a decoy, {:?}, was not dropped", decoy.reason));
+        }
+        Ok(())
     }
 
     /// What a TUN device says of a single packet: nothing, that its sum was verified, or that it
@@ -207,7 +244,7 @@ impl Guard {
     ) -> Result<(), String> {
         self.supers += u64::from(offload.gso_size.is_some());
         self.show(now, leg, '>', &bytes);
-        self.laws.input(&bytes);
+        self.laws.input(&bytes, offload);
         let is_good = offload == Offload::default()
             && Packet::read(&bytes).is_ok_and(|packet| packet.complete);
         if self.cuts > 0 && is_good && self.cutter.u32(..self.cuts) == 0 {
@@ -223,18 +260,27 @@ impl Guard {
             }
             bytes = fragments.pop().unwrap_or(bytes);
         }
+        let before = Before::of(self.counters());
+        let came = (!self.laws.inspects()).then(|| bytes.clone());
         let bytes = self.give(now, leg, bytes, offload);
-        self.collect(now, &bytes, departed)
+        if let Some(came) = came
+            && !self.outbox.departures(&bytes).map(|left| left.packet).eq([&came[..]])
+        {
+            return Err("I33: what leaves uninspected is not what came".into());
+        }
+        self.collect(now, &bytes, departed)?;
+        self.laws.called(&before.until(self.engine.counters()))
     }
 
     /// Hands a packet to the engine; returns it as the engine left it.
     fn give(&mut self, now: u64, leg: Leg, mut bytes: Vec<u8>, offload: Offload) -> Vec<u8> {
         self.given += 1;
         if let Some(record) = &mut self.record {
-            record.push((leg, bytes.clone()));
+            record.push(Given { at: now, leg, bytes: bytes.clone(), offload });
         }
         self.outbox.clear();
         let moment = Instant::from_micros(now);
+        let leg = if self.turned { !leg } else { leg };
         self.engine.handle_packet(moment, leg, &mut bytes, offload, &mut self.outbox);
         bytes
     }
@@ -255,10 +301,16 @@ impl Guard {
                 return Err("a deadline that is never satisfied".into());
             }
             self.laws.deadline();
+            if let Some(record) = &mut self.record {
+                let offload = Offload::default();
+                record.push(Given { at: now, leg: Leg::Outside, bytes: Vec::new(), offload });
+            }
             self.outbox.clear();
             let moment = Instant::from_micros(now);
+            let before = Before::of(self.counters());
             self.engine.handle_deadline(moment, &mut self.outbox);
             self.collect(now, &[], &mut departed)?;
+            self.laws.called(&before.until(self.engine.counters()))?;
         }
         Ok(departed)
     }
@@ -266,8 +318,13 @@ impl Guard {
     fn collect(&mut self, now: u64, input: &[u8], departed: &mut Departed) -> Result<(), String> {
         let outbox = core::mem::take(&mut self.outbox);
         let mut result = Ok(());
-        for departure in outbox.departures(input) {
+        for mut departure in outbox.departures(input) {
             self.taken += 1;
+            departure.leg = if self.turned { !departure.leg } else { departure.leg };
+            if self.record.is_some() {
+                let (leg, bytes) = (departure.leg, departure.packet.to_vec());
+                self.emitted.push(Left { at: now, leg, bytes });
+            }
             self.hash.write_u8(departure.leg as u8);
             self.hash.write(&departure.vnet_header);
             self.hash.write(departure.packet);
@@ -293,8 +350,8 @@ impl Guard {
             |what| what,
             |packet| {
                 let (isn, peer_isn) = self.laws.initial(&packet);
-                let port = if packet.target.1 == 25 { packet.source.1 } else { packet.target.1 };
-                format!("{port} {}", packet.describe(isn, peer_isn))
+                let (key, _) = who(&packet);
+                format!("{} {}", key.1, packet.describe(isn, peer_isn))
             },
         );
         self.trace.line(now, || format!("{:<7} {sign} {text}", leg.name()));

@@ -1,29 +1,39 @@
-//! The laws that every single packet must keep, whatever the streams say (ARCHITECTURE.md): what
-//! the guard has read is noted, what it emits is held against that.
+//! The laws that every single packet must keep, whatever the streams say (ARCHITECTURE.md, invariants.md):
+//! what the guard has read is noted, what it emits is held against that.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use mailguard::direction::Leg;
 use mailguard::engine::Departure;
 use mailguard::wire::offload::Offload;
 
+use crate::balance::{Call, Happened};
 use crate::decoys::View;
-use crate::packet::{ACK, FIN, Packet, RST, SYN, URG};
+use crate::end::{End, Said};
+use crate::packet::{ACK, Packet, RST, SYN, URG};
 use crate::reference::{Judged, Mode};
-use crate::way::{End, Origin, Way};
+use crate::way::{Origin, Way};
 
 /// The port of the servers.
 pub(crate) const SMTP: u16 = 25;
+/// The last octet of the address of every server; no client has it.
+pub(crate) const SERVER: u8 = 2;
+
+/// What tells connections apart: the client's address and port.
+pub(crate) type Key = (IpAddr, u16);
 
 /// The packet that the guard is handling, as far as what it emits depends on it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Cause {
-    port: u16,
+struct Cause {
+    key: Option<Key>,
     /// Who spoke: 0 the client, 1 the server.
-    speaker: Option<usize>,
-    tsval: Option<u32>,
+    speaker: usize,
+    said: Said,
     /// It is older than what came before: its window says nothing.
     stale: bool,
+    /// It is a reset that stands where its sender does.
+    exact: bool,
 }
 
 /// One connection, as both its ends and the guard see it.
@@ -40,32 +50,68 @@ pub(crate) struct Flow {
 pub(crate) struct Laws {
     mode: Mode,
     offload: bool,
-    flows: BTreeMap<u16, Flow>,
+    flows: BTreeMap<Key, Flow>,
     cause: Cause,
+    call: Call,
+    /// The guard was started anew: whatever it has not seen begin is strange to it.
+    restarted: bool,
+    /// The most octets that were under way.
+    under_way: usize,
     /// Packets with a wrong checksum that the guard was given.
     pub(crate) bad_sums: u64,
 }
 
 impl Laws {
     pub(crate) fn new(mode: Mode, offload: bool) -> Self {
-        Self { mode, offload, flows: BTreeMap::new(), cause: Cause::default(), bad_sums: 0 }
+        Self {
+            mode,
+            offload,
+            flows: BTreeMap::new(),
+            cause: Cause::default(),
+            call: Call::default(),
+            restarted: false,
+            under_way: 0,
+            bad_sums: 0,
+        }
     }
 
-    /// A new connection begins at that port of the client.
-    pub(crate) fn begin(&mut self, port: u16) {
-        self.flows.insert(port, Flow::default());
+    pub(crate) fn inspects(&self) -> bool {
+        self.mode.inspects()
     }
 
-    /// Forgets the connection of that port, and hands out what was noted.
-    pub(crate) fn end(&mut self, port: u16) -> Flow {
-        self.flows.remove(&port).unwrap_or_default()
+    /// A new connection begins.
+    pub(crate) fn begin(&mut self, key: Key) {
+        self.flows.insert(key, Flow::default());
+    }
+
+    /// Forgets a connection, and hands out what was noted.
+    pub(crate) fn end(&mut self, key: Key) -> Flow {
+        self.flows.remove(&key).unwrap_or_default()
+    }
+
+    /// The guard is started anew.
+    pub(crate) fn restart(&mut self) {
+        self.flows.clear();
+        self.restarted = true;
+    }
+
+    /// Whether the packet can only be of an earlier connection between the same ends: it is no SYN, and
+    /// its numbers are far from those of the live one.
+    pub(crate) fn is_of_another(&self, bytes: &[u8]) -> bool {
+        let Ok(packet) = Packet::read(bytes) else { return false };
+        let (key, speaker) = who(&packet);
+        let Some(flow) = self.flows.get(&key) else { return false };
+        let places =
+            [flow.ways[speaker].place_in(&packet), flow.ways[1 - speaker].place_of_ack(&packet)];
+        let is_far = |place: Option<i64>| place.is_some_and(|place| place.abs() > 1 << 21);
+        !packet.has(SYN) && places.into_iter().all(is_far)
     }
 
     /// The initial numbers of speaker and peer, for traces.
     pub(crate) fn initial(&self, packet: &Packet<'_>) -> (u32, u32) {
-        let (port, speaker) = who(packet);
+        let (key, speaker) = who(packet);
         let isn = |who: usize| {
-            let flow = self.flows.get(&port)?;
+            let flow = self.flows.get(&key)?;
             flow.ways[who].isn_out.or(flow.ways[who].isn_in)
         };
         (isn(speaker).unwrap_or(packet.seq), isn(1 - speaker).unwrap_or(0))
@@ -73,40 +119,59 @@ impl Laws {
 
     /// What an attacker may know of the connection to which `packet` belongs.
     pub(crate) fn view(&self, packet: &Packet<'_>, is_alive: bool) -> View {
-        let (port, speaker) = who(packet);
-        let Some(flow) = self.flows.get(&port) else {
-            return View { is_alive: false, is_stamped: false, first: None };
+        let (key, speaker) = who(packet);
+        let Some(flow) = self.flows.get(&key) else {
+            return View {
+                is_alive: false,
+                is_stamped: false,
+                first: None,
+                has_peer_spoken: false,
+            };
         };
         let way = &flow.ways[speaker];
         let first = way.isn_in.map(|isn| isn.wrapping_add(1)).filter(|_| way.contiguous() > 0);
+        let has_peer_spoken = flow.ways[1 - speaker].contiguous() > 0;
         let is_stamped = flow.ends[speaker].is_stamped(&flow.ends[1 - speaker]);
-        View { is_alive, is_stamped, first }
+        View { is_alive, is_stamped, first, has_peer_spoken }
     }
 
     /// The guard reads `bytes`.
-    pub(crate) fn input(&mut self, bytes: &[u8]) {
+    pub(crate) fn input(&mut self, bytes: &[u8], offload: Offload) {
         self.cause = Cause::default();
-        let Ok(packet) = Packet::read(bytes) else {
-            self.bad_sums += 1;
-            return;
+        self.call = Call::default();
+        let packet = match Packet::read(bytes) {
+            Ok(packet) if packet.complete || packet.partial => packet,
+            _ => {
+                self.bad_sums += 1;
+                return;
+            }
         };
-        if !packet.complete && !packet.partial {
-            self.bad_sums += 1;
-            return;
+        let (key, speaker) = who(&packet);
+        self.cause = Cause {
+            key: Some(key),
+            speaker,
+            said: Said { timestamps: packet.options.timestamps, flags: packet.flags },
+            ..Cause::default()
+        };
+        self.call.input(speaker, &packet, offload, false);
+        if self.restarted && packet.has(SYN) && speaker == 0 {
+            // One that it sees begin.
+            self.flows.entry(key).or_default();
         }
-        let (port, speaker) = who(&packet);
-        self.cause.port = port;
-        self.cause.speaker = Some(speaker);
-        self.cause.tsval = packet.options.timestamps.map(|(value, _)| value);
-        let Some(flow) = self.flows.get_mut(&port) else {
+        let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
+        let place = flow.ways[speaker].place_in(&packet);
+        self.call.input(speaker, &packet, offload, place >= Some(flow.ways[speaker].end_in()));
+        self.cause.exact = packet.has(RST) && place == Some(flow.ways[speaker].end_in());
         if packet.has(SYN) {
             flow.ends[speaker].read_syn(&packet);
             flow.ways[speaker].isn_in = Some(packet.seq);
         }
-        flow.ends[speaker].note(&packet);
-        flow.ways[speaker].read(&packet);
+        flow.ends[speaker].note(&packet, place > Some(flow.ways[speaker].end_in()));
+        if !packet.has(RST) {
+            flow.ways[speaker].read(&packet);
+        }
         if packet.has(ACK) && !packet.has(RST) {
             let shift = flow.shift(speaker, packet.has(SYN));
             self.cause.stale = !flow.ways[1 - speaker].read_ack(&packet, shift);
@@ -117,6 +182,27 @@ impl Laws {
     /// The guard acts without a packet.
     pub(crate) fn deadline(&mut self) {
         self.cause = Cause::default();
+        self.call = Call::default();
+    }
+
+    /// The call is over: everything that it caused has been shown.
+    pub(crate) fn called(&mut self, happened: &Happened) -> Result<(), String> {
+        let (is_dropped, strict) = (happened.is_dropped(), self.mode.inspects());
+        for flow in self.flows.values_mut() {
+            if happened.is_trimmed() {
+                flow.ways[self.cause.speaker].trim();
+            }
+            let read = [flow.ways[0].contiguous(), flow.ways[1].contiguous()];
+            flow.ways[0].called(read[1], is_dropped, strict);
+            flow.ways[1].called(read[0], is_dropped, strict);
+        }
+        if !strict {
+            return Ok(());
+        }
+        let pending = self.flows.values().flat_map(|flow| &flow.ways).map(Way::pending).sum();
+        // Memory is given back when nothing is under way, or with the next that comes.
+        self.under_way = self.under_way.max(pending);
+        self.call.conclude(happened, self.under_way)
     }
 
     /// The guard emits `departure`.
@@ -130,22 +216,32 @@ impl Laws {
             read => read?,
         };
         self.offload(&packet, departure)?;
-        let (port, speaker) = who(&packet);
+        let (key, speaker) = who(&packet);
         if departure.leg != [Leg::Inside, Leg::Outside][speaker] {
             return Err(format!("leaves by the {} leg", departure.leg.name()));
         }
-        let Some(flow) = self.flows.get_mut(&port) else {
+        let strict = self.mode.inspects();
+        let cause =
+            Some(self.cause).filter(|cause| cause.key == Some(key) && cause.speaker == speaker);
+        let Some(flow) = self.flows.get_mut(&key) else {
+            if self.restarted && !(packet.has(RST) && speaker == 0) {
+                return Err(
+                    "I30: a packet of a connection that the guard has not seen begin".into()
+                );
+            }
+            self.call.output(speaker, &packet, None);
             return Ok(());
         };
         let peer = 1 - speaker;
-        let cause =
-            (self.cause.port == port && self.cause.speaker == Some(speaker)).then_some(self.cause);
+        let said = cause.map(|cause| cause.said);
         let [client, server] = &mut flow.ends;
         let (mine, other) = if speaker == 0 { (client, server) } else { (server, client) };
-        mine.check(&packet, cause.and_then(|cause| cause.tsval), other, self.mode.inspects())?;
+        mine.check(&packet, said, other, strict)?;
         if packet.has(RST) {
             flow.reset = true;
-            return Ok(());
+            self.call.reset(said.is_some_and(|said| said.flags & RST != 0));
+            let exact = strict && cause.is_some_and(|cause| cause.exact);
+            return flow.ways[speaker].write_reset(&packet, exact);
         }
         let biggest = departure
             .offload
@@ -153,15 +249,17 @@ impl Laws {
             .map_or(packet.payload.len(), |size| usize::from(size).min(packet.payload.len()));
         if biggest > 0 && biggest + packet.options_len > flow.ends[peer].mss {
             return Err(format!(
-                "a segment of {biggest} octets and {} of options, but the MSS is {}",
+                "I18: a segment of {biggest} octets and {} of options, but the MSS is {}",
                 packet.options_len, flow.ends[peer].mss
             ));
         }
         if packet.has(SYN) {
             flow.ways[speaker].isn_out = Some(packet.seq);
         }
-        let seen = flow.ways[peer].contiguous();
-        flow.ways[speaker].write(&packet, self.mode.inspects(), seen)?;
+        let before = flow.ways[speaker].left();
+        flow.ways[speaker].write(&packet, strict)?;
+        self.call.output(speaker, &packet, Some(flow.ways[speaker].left() - before));
+        self.call.segment(flow.ends[0].mss.min(flow.ends[1].mss));
         if packet.has(ACK) {
             let shift = flow.shift(speaker, packet.has(SYN));
             let origin = match cause {
@@ -169,7 +267,7 @@ impl Laws {
                 Some(cause) if cause.stale => Origin::Old,
                 Some(_) => Origin::Newest,
             };
-            flow.ways[peer].write_ack(&packet, shift, origin)?;
+            flow.ways[peer].write_ack(&packet, shift, origin, strict)?;
         }
         Ok(())
     }
@@ -180,7 +278,7 @@ impl Laws {
         let right = if offload.partial_checksum { packet.partial } else { packet.complete };
         if !right {
             let partial = offload.partial_checksum;
-            return Err(format!("the TCP checksum is wrong (partial: {partial})"));
+            return Err(format!("I16: the TCP checksum is wrong (partial: {partial})"));
         }
         if !self.offload && (offload.partial_checksum || offload.gso_size.is_some()) {
             return Err("it asks for offload on a device that has none".into());
@@ -197,7 +295,7 @@ impl Laws {
                 return Err(format!("virtio header {:?} for {offload:?}", departure.vnet_header));
             }
             if packet.has(URG) {
-                return Err("the urgent pointer is not cleared".into());
+                return Err("I37: the urgent flag is not cleared".into());
             }
             if offload.gso_size.is_some() && packet.flags & (SYN | RST) != 0 {
                 return Err("a super-segment with SYN or RST".into());
@@ -233,12 +331,11 @@ impl Flow {
     }
 }
 
-/// The client's port, and who speaks: 0 the client, 1 the server.
-fn who(packet: &Packet<'_>) -> (u16, usize) {
-    if packet.target.1 == SMTP { (packet.source.1, 0) } else { (packet.target.1, 1) }
-}
-
-/// Whether the packet takes sequence numbers other than those of payload.
-pub(crate) fn fin_len(packet: &Packet<'_>) -> i64 {
-    i64::from(packet.has(FIN))
+/// Which connection, and who speaks: 0 the client, 1 the server. Ports do not tell.
+pub(crate) fn who(packet: &Packet<'_>) -> (Key, usize) {
+    let is_server = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().ends_with(&[SERVER]),
+        IpAddr::V6(address) => address.octets().ends_with(&[SERVER]),
+    };
+    if is_server(packet.target.0) { (packet.source, 0) } else { (packet.target, 1) }
 }

@@ -7,12 +7,18 @@
 
 #![allow(clippy::print_stdout)]
 
+mod attacker;
+mod balance;
+mod clean;
 mod client;
 mod decoys;
+mod end;
 mod guard;
 mod host;
+mod invariants;
 mod kernel;
 mod laws;
+mod ledger;
 mod pace;
 mod packet;
 mod reference;
@@ -33,4 +39,7 @@ mod resets;
 mod segmentation;
 mod sessions;
 mod streams;
+mod tuples;
+mod twins;
 mod typing;
+mod wars;

@@ -130,6 +130,9 @@ impl<'a> Packet<'a> {
             let (left, right) = (left.wrapping_sub(peer_isn), right.wrapping_sub(peer_isn));
             let _ = write!(text, " sack {}-{}", left as i32, right as i32);
         }
+        if let Some((value, echo)) = self.options.timestamps {
+            let _ = write!(text, " ts {value}/{echo}");
+        }
         if !self.complete && !self.partial {
             text.push_str(" BAD SUM");
         }
@@ -302,26 +305,55 @@ pub(crate) fn fragments(bytes: &[u8], rng: &mut Rng) -> Vec<Vec<u8>> {
     cuts.extend([0, len]);
     cuts.sort_unstable();
     cuts.dedup();
-    let number = rng.u32(..);
-    let piece = |from: usize, to: usize| {
-        let more = u16::from(to < len);
-        let mut fragment = bytes[..header].to_vec();
-        if is_v6 {
-            fragment.extend([bytes[6], 0]);
-            fragment.extend((from as u16 | more).to_be_bytes());
-            fragment.extend(number.to_be_bytes());
-            fragment[6] = 44;
-            fragment[4..6].copy_from_slice(&((to - from + 8) as u16).to_be_bytes());
-        } else {
-            fragment[2..4].copy_from_slice(&((to - from + 20) as u16).to_be_bytes());
-            fragment[4..6].copy_from_slice(&(number as u16).to_be_bytes());
-            fragment[6..8].copy_from_slice(&((from as u16 / 8) | (more << 13)).to_be_bytes());
-            fragment[10..12].fill(0);
-            let sum = !fold(sum_of(&fragment));
-            fragment[10..12].copy_from_slice(&sum.to_be_bytes());
-        }
-        fragment.extend_from_slice(&bytes[header + from..header + to]);
-        fragment
-    };
-    cuts.windows(2).map(|ends| piece(ends[0], ends[1])).collect()
+    // Numbers of the other half are those of fragments that overlap.
+    let number = rng.u32(..) & 0x7fff_7fff;
+    cuts.windows(2).map(|ends| piece(bytes, ends[0], ends[1], number)).collect()
+}
+
+/// Two fragments that share octets and differ there, and a last one; nothing if it is too short.
+pub(crate) fn overlapping(bytes: &[u8], rng: &mut Rng) -> Option<Vec<Vec<u8>>> {
+    let is_v6 = bytes[0] >> 4 == 6;
+    let header = if is_v6 { 40 } else { 20 };
+    let first = if is_v6 { usize::from(bytes[header + 12] >> 4) * 4 } else { 8 };
+    let (first, len) = (first.next_multiple_of(8), bytes.len() - header);
+    if len < first + 24 || bytes.len() > 60_000 {
+        return None;
+    }
+    let number = rng.u32(..) | 0x8000_8000;
+    let cut = rng.usize(first / 8 + 1..len / 8) * 8;
+    let mut other = bytes.to_vec();
+    for octet in &mut other[header + first..] {
+        *octet ^= 0x20;
+    }
+    let mut pieces = vec![
+        piece(bytes, 0, cut, number),
+        piece(&other, cut - 8, len, number),
+        piece(bytes, cut, len, number),
+    ];
+    if rng.bool() {
+        pieces.swap(0, 1);
+    }
+    Some(pieces)
+}
+
+/// The octets `from..to` of what is behind the IP header, as a fragment.
+fn piece(bytes: &[u8], from: usize, to: usize, number: u32) -> Vec<u8> {
+    let is_v6 = bytes[0] >> 4 == 6;
+    let header = if is_v6 { 40 } else { 20 };
+    let more = u16::from(header + to < bytes.len());
+    let mut fragment = bytes[..header].to_vec();
+    if is_v6 {
+        fragment.extend([bytes[6], 0]);
+        fragment.extend((from as u16 | more).to_be_bytes());
+        fragment.extend(number.to_be_bytes());
+        fragment[6] = 44;
+        fragment[4..6].copy_from_slice(&((to - from + 8) as u16).to_be_bytes());
+    } else {
+        fragment[2..4].copy_from_slice(&((to - from + 20) as u16).to_be_bytes());
+        fragment[4..6].copy_from_slice(&(number as u16).to_be_bytes());
+        fragment[6..8].copy_from_slice(&((from as u16 / 8) | (more << 13)).to_be_bytes());
+        finish_ipv4(&mut fragment);
+    }
+    fragment.extend_from_slice(&bytes[header + from..header + to]);
+    fragment
 }

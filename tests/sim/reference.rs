@@ -41,9 +41,16 @@ pub(crate) struct Edited {
     pub(crate) octets: Vec<u8>,
     /// How many of them are certain after so many octets of the original.
     pub(crate) image: Vec<usize>,
+    /// Blanks of which only their number is certain, and only in the end.
+    pub(crate) blanks: Vec<Range<usize>>,
 }
 
 impl Edited {
+    /// Whether a place of it is one of those blanks, or beside them.
+    pub(crate) fn is_vague(&self, at: usize) -> bool {
+        self.blanks.iter().any(|blanks| blanks.start <= at && at <= blanks.end + 1)
+    }
+
     /// One original octet became `octets`.
     fn take(&mut self, octets: &[u8]) {
         self.octets.extend_from_slice(octets);
@@ -65,11 +72,14 @@ impl Edited {
                 *image = (*image + there).saturating_sub(expected).max(end);
             }
             at = end + there;
+            if expected + there > 0 {
+                self.blanks.push(end..at);
+            }
         }
     }
 
     fn same(octets: &[u8]) -> Self {
-        Self { octets: octets.to_vec(), image: (0..=octets.len()).collect() }
+        Self { octets: octets.to_vec(), image: (0..=octets.len()).collect(), ..Self::default() }
     }
 }
 
@@ -193,7 +203,7 @@ impl<'a> Commands<'a> {
         Self {
             replies,
             server,
-            edited: Edited { octets: Vec::new(), image: vec![0] },
+            edited: Edited { image: vec![0], ..Edited::default() },
             slots: Vec::new(),
             line: Line::Verb(0),
             verb: Vec::new(),
@@ -214,7 +224,8 @@ impl<'a> Commands<'a> {
         let mut out = Vec::new();
         if self.cr {
             self.cr = false;
-            self.end_line(&mut out);
+            out.push(b'\n');
+            self.end_line(out.len());
             if octet == b'\n' {
                 self.edited.take(&out);
                 return true;
@@ -241,10 +252,15 @@ impl<'a> Commands<'a> {
                 self.slots.push(Slot::Message);
             }
         } else if octet == b'\r' {
+            // Whatever follows, a line ends here.
             self.cr = true;
+            out.extend_from_slice(self.rest_of_line());
+            out.push(b'\r');
         } else if octet == b'\n' {
             self.mended += 1;
-            self.end_line(&mut out);
+            out.extend_from_slice(self.rest_of_line());
+            out.extend_from_slice(b"\r\n");
+            self.end_line(out.len());
         } else {
             self.command_octet(octet, &mut out);
         }
@@ -300,30 +316,28 @@ impl<'a> Commands<'a> {
         }
     }
 
-    fn end_line(&mut self, out: &mut Vec<u8>) {
+    /// What a line that ends now is short of.
+    fn rest_of_line(&self) -> &'static [u8] {
+        match self.line {
+            Line::Argument | Line::Verb(4) | Line::Spoilt => b"",
+            Line::Verb(0) => b"NOOP",
+            Line::Verb(_) => b"X",
+            Line::Noop(n) => &b"NOOP"[n.min(4)..],
+        }
+    }
+
+    /// A line ends `len` octets from here.
+    fn end_line(&mut self, len: usize) {
         let slot = match self.line {
             Line::Argument | Line::Verb(4) if self.verb == b"DATA" => Slot::Data,
             Line::Argument | Line::Verb(4) => Slot::Allowed,
-            Line::Spoilt => Slot::Refused,
-            Line::Verb(0) => {
-                out.extend_from_slice(b"NOOP");
-                Slot::Refused
-            }
-            Line::Verb(_) => {
-                out.push(b'X');
-                Slot::Refused
-            }
-            Line::Noop(n) => {
-                out.extend_from_slice(&b"NOOP"[n.min(4)..]);
-                Slot::Refused
-            }
+            Line::Spoilt | Line::Verb(_) | Line::Noop(_) => Slot::Refused,
         };
-        out.extend_from_slice(b"\r\n");
         self.slots.push(slot);
         if slot == Slot::Data
             && let Some(reply) = self.replies.get(self.slots.len())
         {
-            self.gates.push((self.edited.octets.len() + out.len(), reply.start + 3));
+            self.gates.push((self.edited.octets.len() + len, reply.start + 3));
         }
         self.line = Line::Verb(0);
         self.verb.clear();
@@ -331,7 +345,7 @@ impl<'a> Commands<'a> {
 }
 
 fn edit_replies(mode: Mode, server: &[u8], replies: &[Range<usize>], slots: &[Slot]) -> Edited {
-    let mut edited = Edited { octets: Vec::new(), image: vec![0] };
+    let mut edited = Edited { image: vec![0], ..Edited::default() };
     for (n, range) in replies.iter().enumerate() {
         let reply = &server[range.clone()];
         let slot = n.checked_sub(1).and_then(|n| slots.get(n));
@@ -428,7 +442,7 @@ mod tests {
             (b"NOOP\nNOOP\rNOOP\r\n", "NOOP\\r\\nNOOP\\r\\nNOOP\\r\\n"),
             (b"mail from:<a\tb>\r\n", "mail from:<a\\tb>\\r\\n"),
             (b"EX", "NO"),
-            (b"NOOP\r", "NOOP"),
+            (b"NOOP\r", "NOOP\\r"),
             (b"DATA\r\nEXPN\r\n", "DATA\\r\\n"),
         ] {
             assert_eq!(to_server(client, server), expected, "{}", client.escape_ascii());

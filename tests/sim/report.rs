@@ -3,8 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::packet::Packet;
+use crate::reference::Mode;
 use crate::scenario::{Failure, Outcome, Scenario};
-use crate::trace::Trace;
+use crate::trace::Record;
 
 /// After so many failures a test stops looking for more.
 const ENOUGH: usize = 12;
@@ -50,19 +52,16 @@ pub(crate) fn each_seed(name: &str, usual: u64, run: impl Fn(u64, bool) -> Resul
         return;
     };
     let mut text = format!("{name}, seed {seed}: {what}\n");
-    if let Ok(Err(failure)) = catch_unwind(AssertUnwindSafe(|| run(*seed, true))) {
-        text += &explain(name, *seed, &failure.trace);
-    }
+    text += &explain(name, *seed, || quietly(|| run(*seed, true)));
     for (seed, what) in &failed[1..] {
         let line = what.lines().next().unwrap_or_default();
         text += &format!("also seed {seed}: {line}\n");
     }
-    text += &format!("repeat with: MAILGUARD_SIM_SEED={seed} cargo test --test sim {name}");
-    panic!("{text}");
+    panic!("{text}repeat with: MAILGUARD_SIM_SEED={seed} cargo test --test sim {name}");
 }
 
 /// Runs, and turns a panic into a failure.
-fn quietly(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), String> {
+fn quietly<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(|failure| failure.what),
         Err(panic) => {
@@ -75,11 +74,21 @@ fn quietly(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), String> {
     }
 }
 
-/// The last packets of a run, and where its captures are.
-pub(crate) fn explain(name: &str, seed: u64, trace: &Trace) -> String {
+/// The last packets of a run, and where its captures are: `again` runs it with a trace.
+pub(crate) fn explain<T>(
+    name: &str,
+    seed: u64,
+    again: impl FnOnce() -> Result<T, String>,
+) -> String {
     let file = format!("{}-{seed}", name.replace("::", "-"));
-    let mut text = format!("the last packets at the guard:\n{}", trace.lines());
-    for path in trace.save(&file) {
+    drop(Record::take());
+    let again = again().err();
+    let record = Record::take();
+    let mut text = format!("the last packets at the guard:\n{}", record.lines());
+    if again.is_none() {
+        text += "run again, it succeeds\n";
+    }
+    for path in record.save(&file) {
         text += &format!("capture: {}\n", path.display());
     }
     text
@@ -87,14 +96,50 @@ pub(crate) fn explain(name: &str, seed: u64, trace: &Trace) -> String {
 
 /// Runs one scenario that must succeed.
 pub(crate) fn must(name: &str, scenario: &Scenario) -> Outcome {
-    match scenario.run(false) {
+    match quietly(|| scenario.run(false)) {
         Ok(outcome) => outcome,
-        Err(failure) => {
-            let mut text = format!("{name}: {}\n{scenario:#?}\n", failure.what);
-            if let Err(failure) = scenario.run(true) {
-                text += &explain(name, scenario.seed, &failure.trace);
+        Err(what) => {
+            let mut text = format!("{name}: {what}\n{scenario:#?}\n");
+            text += &explain(name, scenario.seed, || quietly(|| scenario.run(true)));
+            panic!("{text}repeat with: cargo test --test sim {name}");
+        }
+    }
+}
+
+/// A run that fails, by a law or by a panic, prints the one line that repeats it and leaves a
+/// capture of each leg that holds its packets.
+#[test]
+fn a_failure_can_be_repeated_and_leaves_captures() {
+    let name = "report::on_purpose";
+    for panics in [false, true] {
+        let failed = catch_unwind(|| {
+            each_seed(name, 3, |seed, traced| {
+                let scenario = Scenario::plain(Mode::Mailguard, seed);
+                scenario.run(traced)?;
+                assert!(!panics, "on purpose");
+                Err(Failure::of("on purpose".to_owned()))
+            });
+        });
+        let panic = failed.expect_err("every seed fails");
+        let text = panic.downcast_ref::<String>().expect("a text").as_str();
+        let seed = seeds(3)[0];
+        let again = format!("MAILGUARD_SIM_SEED={seed} cargo test --test sim {name}");
+        assert_eq!(text.lines().filter(|line| line.ends_with(&again)).count(), 1, "{text}");
+        assert!(text.contains("outside > 2525 "), "{text}");
+        let captures: Vec<_> =
+            text.lines().filter_map(|line| line.strip_prefix("capture: ")).collect();
+        assert_eq!(captures.len(), 2, "{text}");
+        for path in captures {
+            let capture = std::fs::read(path).expect("a capture");
+            assert_eq!(capture[..4], 0xa1b2_c3d4_u32.to_le_bytes());
+            let (mut at, mut packets) = (24, 0);
+            while at < capture.len() {
+                let len = capture[at + 8..at + 12].try_into().map(u32::from_le_bytes);
+                let packet = &capture[at + 16..at + 16 + len.expect("four octets") as usize];
+                assert!(Packet::read(packet).is_ok(), "{path}: packet {packets}");
+                (at, packets) = (at + 16 + packet.len(), packets + 1);
             }
-            panic!("{text}");
+            assert!(packets > 10, "{path}: {packets} packets");
         }
     }
 }

@@ -29,10 +29,7 @@ fn run(seed: u64, traced: bool) -> Result<(), Failure> {
     let session = scenario.session(0, 4444, &mut rng);
     world.begin(session);
     let result = drive(&mut world, mode, &mut rng);
-    result.map_err(|what| Failure {
-        what: format!("at {} us: {what}", world.now),
-        trace: world.guard.trace,
-    })
+    result.map_err(|what| Failure::at(&world, &what))
 }
 
 fn drive(world: &mut World, mode: Mode, rng: &mut Rng) -> Result<(), String> {

@@ -2,19 +2,20 @@
 
 use fastrand::Rng;
 use mailguard::counters::{Counters, DropReason, Event};
-use mailguard::direction::Leg;
 use smoltcp::socket::tcp::CongestionControl;
 
+use crate::attacker::{Attack, Attacker};
 use crate::client::{Client, Close, Manners};
-use crate::guard::Guard;
+use crate::guard::{Given, Guard, Left};
 use crate::host::Build;
+use crate::laws::Key;
 use crate::pace::{Cut, Pace};
 use crate::reference::{Judged, Mode, judge};
 use crate::script::{self, Step, Taste};
 use crate::server::{Habits, Server};
 use crate::trace::{Trace, difference};
 use crate::wire::Faults;
-use crate::world::{Session, World};
+use crate::world::{Session, World, address};
 
 const SECOND: u64 = 1_000_000;
 /// A connection that takes longer than this hangs.
@@ -33,8 +34,11 @@ pub(crate) struct Scenario {
     /// By [`crate::world::Lane`].
     pub(crate) faults: [Faults; 4],
     pub(crate) taste: Taste,
-    /// Decoys come before packets, see [`crate::decoys`].
-    pub(crate) attacked: bool,
+    pub(crate) attack: Attack,
+    /// The client is on the inside.
+    pub(crate) turned: bool,
+    /// The client's port.
+    pub(crate) port: u16,
     /// What the client says, if it is not drawn.
     pub(crate) script: Option<Vec<Step>>,
     pub(crate) habits: Habits,
@@ -60,19 +64,21 @@ pub(crate) struct Outcome {
     pub(crate) supers: u64,
     /// Packets of each kind that were sent on each lane.
     pub(crate) counts: [[usize; 4]; 4],
-    pub(crate) trace: Trace,
 }
 
-/// What went wrong, and the trace of the run.
+/// What went wrong.
 pub(crate) struct Failure {
     pub(crate) what: String,
-    pub(crate) trace: Trace,
 }
 
 impl Failure {
-    /// One without a trace.
     pub(crate) fn of(what: String) -> Self {
-        Self { what, trace: Trace::default() }
+        Self { what }
+    }
+
+    /// At that moment of the run.
+    pub(crate) fn at(world: &World, what: &str) -> Self {
+        Self { what: format!("at {} us: {what}", world.now) }
     }
 }
 
@@ -90,10 +96,13 @@ impl Scenario {
                 message_len: 2_000,
                 lines: 4,
                 refused: 40,
+                longest: 2_500,
                 odd_line_ends: false,
                 wild: true,
             },
-            attacked: false,
+            attack: Attack::None,
+            turned: false,
+            port: 2525,
             script: None,
             habits: Habits { data_refused: 0, gives_up: 0, think: 0 },
             manners: Manners::Strict,
@@ -171,6 +180,11 @@ impl Scenario {
 
     /// The session at `port`, from now.
     pub(crate) fn session(&self, now: u64, port: u16, rng: &mut Rng) -> Session {
+        self.session_of((address(self.ipv6, 1), port), now, rng)
+    }
+
+    /// The session of that client.
+    pub(crate) fn session_of(&self, key: Key, now: u64, rng: &mut Rng) -> Session {
         let mut words = Rng::with_seed(self.words ^ 0x1234_5678);
         let drawn = script::session(&self.taste, &mut words);
         let steps = self.script.clone().unwrap_or(drawn);
@@ -179,38 +193,36 @@ impl Scenario {
         let server =
             Server::new(self.habits.clone(), self.paces[1].clone(), words.fork(), rng.fork());
         let builds = [&self.builds[0], &self.builds[1]];
-        Session::new(now, port, self.ipv6, builds, client, server, rng)
+        Session::new(now, key, builds, client, server, rng)
     }
 
     /// Runs and checks.
     pub(crate) fn run(&self, traced: bool) -> Result<Outcome, Failure> {
         let mut rng = Rng::with_seed(self.seed);
         let mut guard = Guard::new(self.mode, self.offload, self.seed, Trace::new(traced));
-        guard.attacker = self.attacked.then(|| Rng::with_seed(self.seed ^ 0xdec0));
+        guard.attacker = Attacker::new(self.attack, self.seed);
+        guard.turned = self.turned;
         let mut world = World::new(guard, &self.faults, &mut rng);
-        let session = self.session(0, 2525, &mut rng);
+        let session = self.session(0, self.port, &mut rng);
         world.begin(session);
-        let result = self.drive(&mut world);
-        match result {
-            Ok(outcome) => Ok(outcome),
-            Err(what) => Err(Failure {
-                what: format!("at {} us: {what}", world.now),
-                trace: world.guard.trace,
-            }),
-        }
+        self.drive(&mut world).map_err(|what| Failure::at(&world, &what))
     }
 
-    /// Runs, and hands out every packet that the guard was given.
-    pub(crate) fn run_and_record(&self, traced: bool) -> Result<Vec<(Leg, Vec<u8>)>, Failure> {
+    /// Runs, and hands out every packet that the guard was given and every one that left.
+    pub(crate) fn run_and_record(&self, traced: bool) -> Result<(Vec<Given>, Vec<Left>), Failure> {
         let mut rng = Rng::with_seed(self.seed);
         let mut guard = Guard::new(self.mode, self.offload, self.seed, Trace::new(traced));
         guard.record = Some(Vec::new());
         let mut world = World::new(guard, &self.faults, &mut rng);
-        let session = self.session(0, 2525, &mut rng);
+        let session = self.session(0, self.port, &mut rng);
         world.begin(session);
         match self.drive(&mut world) {
-            Ok(_) => Ok(world.guard.record.take().unwrap_or_default()),
-            Err(what) => Err(Failure { what, trace: world.guard.trace }),
+            Ok(_) => {
+                let given = world.guard.record.take().unwrap_or_default();
+                let given = given.into_iter().filter(|given| !given.bytes.is_empty());
+                Ok((given.collect(), world.guard.emitted))
+            }
+            Err(what) => Err(Failure::at(&world, &what)),
         }
     }
 
@@ -218,7 +230,7 @@ impl Scenario {
         world.run(HANGS)?;
         let session = world.over.pop().ok_or("no session")?;
         let judged = check_session(self.mode, &session)?;
-        let flow = world.guard.laws.end(session.port);
+        let flow = world.guard.laws.end(session.key);
         flow.conclude(self.mode, &judged)?;
         world.settle(world.now + FORGOTTEN)?;
         if self.mode.inspects() {
@@ -233,7 +245,6 @@ impl Scenario {
             received: [session.server.reader.received, session.client.reader.received],
             supers: world.guard.supers,
             counts: [0, 1, 2, 3].map(|lane: usize| world.wires[lane].counts),
-            trace: core::mem::take(&mut world.guard.trace),
         })
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Taste {
     pub(crate) lines: usize,
     /// Out of a hundred lines, how many are to be refused.
     pub(crate) refused: u32,
+    /// How long an argument may be.
+    pub(crate) longest: usize,
     /// Whether line ends other than CRLF occur.
     pub(crate) odd_line_ends: bool,
     /// Whether lines of messages may look like DATA and QUIT: a message that is sent although
@@ -47,6 +49,7 @@ impl Taste {
             message_len: *rng.choice(&[40, 400, 4_000, 4_000, 30_000, 90_000]).unwrap_or(&400),
             lines: rng.usize(1..12),
             refused: *rng.choice(&[0, 30, 60, 100]).unwrap_or(&30),
+            longest: 2_500,
             odd_line_ends: rng.u8(..4) == 0,
             wild: true,
         }
@@ -165,7 +168,7 @@ fn command(taste: &Taste, rng: &mut Rng) -> Vec<u8> {
         if !text.contains(&b' ') {
             text.push(b' ');
         }
-        let more = rng.usize(1..2500);
+        let more = rng.usize(1..taste.longest);
         text.extend((0..more).map(|_| rng.alphanumeric() as u8));
     }
     text

@@ -33,10 +33,7 @@ fn run(seed: u64, many: Many, traced: bool) -> Result<(), Failure> {
     let guard = Guard::new(mode, template.offload, seed, Trace::new(traced));
     let mut world = World::new(guard, &template.faults, &mut rng);
     let result = drive(&mut world, &template, &mut rng, many);
-    result.map_err(|what| Failure {
-        what: format!("at {} us: {what}", world.now),
-        trace: world.guard.trace,
-    })
+    result.map_err(|what| Failure::at(&world, &what))
 }
 
 fn drive(world: &mut World, template: &Scenario, rng: &mut Rng, many: Many) -> Result<(), String> {
@@ -61,8 +58,8 @@ fn drive(world: &mut World, template: &Scenario, rng: &mut Rng, many: Many) -> R
         }
         for session in core::mem::take(&mut world.over) {
             let judged = check_session(template.mode, &session)
-                .map_err(|what| format!("session {finished} at {}: {what}", session.port))?;
-            world.guard.laws.end(session.port).conclude(template.mode, &judged)?;
+                .map_err(|what| format!("session {finished} of {:?}: {what}", session.key))?;
+            world.guard.laws.end(session.key).conclude(template.mode, &judged)?;
             finished += 1;
         }
     }

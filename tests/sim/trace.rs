@@ -1,5 +1,6 @@
 //! What a failing run leaves behind: a capture of each wire and the last lines of a trace.
 
+use core::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -8,48 +9,68 @@ use mailguard::direction::Leg;
 /// How many lines a failure prints.
 const LINES: usize = 60;
 
-/// Records packets at the guard's two legs, if it is on.
-#[derive(Debug, Default)]
+thread_local! {
+    /// What was recorded last in this thread: it outlives a run that panics.
+    static RECORD: RefCell<Record> = RefCell::default();
+}
+
+/// Records packets at the guard's two legs, if it is on. Several of one run, one after the other, go
+/// on in one record.
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Trace {
     on: bool,
+}
+
+/// What was recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
     lines: VecDeque<String>,
     captures: [Vec<u8>; 2],
 }
 
 impl Trace {
     pub(crate) fn new(on: bool) -> Self {
-        // Magic, version 2.4, snap length, link type 101 (raw IP).
-        let words = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 101];
-        let header: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
-        Self { on, lines: VecDeque::new(), captures: [header.clone(), header] }
+        Self { on }
     }
 
-    pub(crate) fn is_on(&self) -> bool {
+    pub(crate) fn is_on(self) -> bool {
         self.on
     }
 
     /// A packet at that leg.
-    pub(crate) fn packet(&mut self, now: u64, leg: Leg, bytes: &[u8]) {
+    pub(crate) fn packet(self, now: u64, leg: Leg, bytes: &[u8]) {
         if !self.on {
             return;
         }
         let len = bytes.len() as u32;
         let words = [(now / 1_000_000) as u32, (now % 1_000_000) as u32, len, len];
-        let capture = &mut self.captures[leg as usize];
-        capture.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        capture.extend_from_slice(bytes);
+        RECORD.with_borrow_mut(|record| {
+            let capture = &mut record.captures[leg as usize];
+            capture.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+            capture.extend_from_slice(bytes);
+        });
     }
 
     /// A line for people, made only if somebody will read it.
-    pub(crate) fn line(&mut self, now: u64, text: impl FnOnce() -> String) {
+    pub(crate) fn line(self, now: u64, text: impl FnOnce() -> String) {
         if !self.on {
             return;
         }
-        if self.lines.len() == LINES {
-            self.lines.pop_front();
-        }
         let (millis, micros) = (now / 1000, now % 1000);
-        self.lines.push_back(format!("{millis:>8}.{micros:03} {}", text()));
+        let line = format!("{millis:>8}.{micros:03} {}", text());
+        RECORD.with_borrow_mut(|record| {
+            if record.lines.len() == LINES {
+                record.lines.pop_front();
+            }
+            record.lines.push_back(line);
+        });
+    }
+}
+
+impl Record {
+    /// Takes what was recorded in this thread; nothing is left of it there.
+    pub(crate) fn take() -> Self {
+        RECORD.take()
     }
 
     pub(crate) fn lines(&self) -> String {
@@ -58,6 +79,9 @@ impl Trace {
 
     /// Writes the captures; returns where they are.
     pub(crate) fn save(&self, name: &str) -> Vec<PathBuf> {
+        // Magic, version 2.4, snap length, link type 101 (raw IP).
+        let words = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 101];
+        let header: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
         let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let folder = target.parent().unwrap_or(&target).join("sim");
         if std::fs::create_dir_all(&folder).is_err() {
@@ -67,7 +91,7 @@ impl Trace {
             .into_iter()
             .filter_map(|leg| {
                 let path = folder.join(format!("{name}-{}.pcap", leg.name()));
-                std::fs::write(&path, &self.captures[leg as usize]).ok()?;
+                std::fs::write(&path, [&header[..], &self.captures[leg as usize]].concat()).ok()?;
                 Some(path)
             })
             .collect()

@@ -2,174 +2,11 @@
 //! as the guard wrote them, and what both ends were told. Offsets count octets of payload from
 //! zero; a FIN takes one more.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
-use crate::laws::fin_len;
-use crate::packet::{FIN, Packet, RST, SYN};
+use crate::ledger::{Ledger, Offer, Progress, Told};
+use crate::packet::{FIN, Packet, SYN};
 use crate::reference::Edited;
-
-/// What an end said of itself.
-#[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) mss: usize,
-    pub(crate) scale: Option<u8>,
-    sack: bool,
-    timestamps: bool,
-    values: HashSet<u32>,
-    newest: Option<u32>,
-    hops: u8,
-    /// What left in its name with as many hops as it has shown.
-    told: Option<Told>,
-}
-
-/// How far an end's word goes: its octets and FIN, its acknowledgement, its window's right edge.
-#[derive(Debug, Clone, Copy)]
-struct Told {
-    end: u32,
-    ack: u32,
-    edge: u32,
-    reset: bool,
-}
-
-impl Told {
-    fn read(packet: &Packet<'_>, shift: u8) -> Self {
-        Self {
-            end: packet.seq.wrapping_add(packet.seq_len()),
-            ack: packet.ack,
-            edge: packet.ack.wrapping_add(u32::from(packet.window) << shift),
-            reset: packet.has(RST),
-        }
-    }
-
-    /// Whether `other` says nothing that is not said here, but for `unit` octets of window.
-    fn covers(&self, other: &Self, unit: u32) -> bool {
-        let lacks = |mine: u32, other: u32| other.wrapping_sub(mine).cast_signed() > 0;
-        if other.reset {
-            // One that is not at the very number resets nobody.
-            return self.reset || lacks(self.end, other.end);
-        }
-        !lacks(self.end, other.end)
-            && !lacks(self.ack, other.ack)
-            && !lacks(self.edge.wrapping_add(unit), other.edge)
-    }
-
-    fn add(&mut self, other: &Self) {
-        let later = |mine: u32, other: u32| {
-            if other.wrapping_sub(mine).cast_signed() > 0 { other } else { mine }
-        };
-        self.end = later(self.end, other.end);
-        if !other.reset {
-            self.ack = later(self.ack, other.ack);
-            self.edge = later(self.edge, other.edge);
-        }
-        self.reset |= other.reset;
-    }
-}
-
-impl Default for End {
-    fn default() -> Self {
-        Self {
-            mss: usize::MAX,
-            scale: None,
-            sack: false,
-            timestamps: false,
-            values: HashSet::new(),
-            newest: None,
-            hops: 0,
-            told: None,
-        }
-    }
-}
-
-impl End {
-    pub(crate) fn read_syn(&mut self, packet: &Packet<'_>) {
-        let options = &packet.options;
-        self.mss = options.mss.map_or(536, usize::from);
-        self.scale = options.scale;
-        self.sack = options.sack_permitted;
-        self.timestamps = options.timestamps.is_some();
-    }
-
-    pub(crate) fn note(&mut self, packet: &Packet<'_>) {
-        self.values.extend(packet.options.timestamps.map(|(value, _)| value));
-        self.hops = self.hops.max(packet.hops);
-    }
-
-    /// Whether timestamps are agreed on, and none is zero: that one Linux takes for none.
-    pub(crate) fn is_stamped(&self, peer: &Self) -> bool {
-        self.timestamps && peer.timestamps && !self.values.contains(&0)
-    }
-
-    /// Checks the options of what is said in this end's name; `caused` is the timestamp of the
-    /// packet of this end that is being handled.
-    pub(crate) fn check(
-        &mut self,
-        packet: &Packet<'_>,
-        caused: Option<u32>,
-        peer: &Self,
-        strict: bool,
-    ) -> Result<(), String> {
-        let options = &packet.options;
-        self.check_hops(packet, peer)?;
-        let agreed = self.sack && peer.sack;
-        if !agreed && !options.sack.is_empty() {
-            return Err("SACK blocks were not agreed on".into());
-        }
-        if strict && (packet.reserved != 0 || !options.unknown.is_empty()) {
-            return Err(format!("bits {:x}, options {:?}", packet.reserved, options.unknown));
-        }
-        if packet.has(SYN) || packet.has(RST) {
-            return Ok(());
-        }
-        if options.mss.is_some() || options.scale.is_some() || options.sack_permitted {
-            return Err("an option that belongs to a SYN".into());
-        }
-        let Some((value, echo)) = options.timestamps else {
-            return if self.timestamps && peer.timestamps {
-                Err("no timestamps, although agreed on".into())
-            } else {
-                Ok(())
-            };
-        };
-        if !self.values.contains(&value) {
-            return Err(format!("timestamp {value} was never sent"));
-        }
-        if !peer.values.contains(&echo) {
-            return Err(format!("timestamp {echo} is echoed and was never sent"));
-        }
-        let older = self.newest.is_some_and(|newest| (value.wrapping_sub(newest) as i32) < 0);
-        if older && caused != Some(value) {
-            return Err(format!("timestamp {value} goes back from {:?}", self.newest));
-        }
-        if !older {
-            self.newest = Some(value);
-        }
-        Ok(())
-    }
-}
-
-impl End {
-    /// What dies between the guard and the receiver must have been said before by what does not.
-    fn check_hops(&mut self, packet: &Packet<'_>, peer: &Self) -> Result<(), String> {
-        let shift = match (self.scale, peer.scale) {
-            (Some(shift), Some(_)) if !packet.has(SYN) => shift,
-            _ => 0,
-        };
-        let says = Told::read(packet, shift);
-        if packet.hops == self.hops {
-            self.told.get_or_insert(says).add(&says);
-            return Ok(());
-        }
-        let was_told = self.told.is_some_and(|told| told.covers(&says, 1 << shift));
-        if packet.hops > self.hops || !was_told {
-            return Err(format!("hop limit {} instead of {}", packet.hops, self.hops));
-        }
-        Ok(())
-    }
-}
-
-/// From when on octets may pass: see [`crate::reference::Judged::gates`].
-pub(crate) type Gate = (usize, usize);
 
 /// One way.
 #[derive(Debug, Default)]
@@ -181,41 +18,47 @@ pub(crate) struct Way {
     contiguous: usize,
     /// Behind the last number that the sender used.
     in_end: i64,
+    /// Where the sender's FIN stands; a liar has several.
+    fins_in: BTreeSet<i64>,
     /// What the guard has written where.
     out: Vec<Option<u8>>,
     fin_out: Option<i64>,
-    /// What the receiver has acknowledged, and the right edge of its window.
+    /// What the receiver has acknowledged and reported, and the right edge of its window.
     acked: i64,
+    reported: i64,
     edge: i64,
-    /// What the sender was told, what the receiver had acknowledged then, and what the guard could
-    /// promise by itself: what it had read without a hole, when there is or was one behind it.
-    told: Vec<(i64, i64, i64)>,
+    /// What the packet in hand has changed, should it be dropped.
+    undo: Option<Undo>,
+    /// Octets beyond the window were cut from a packet: nobody knows here how many.
+    was_trimmed: bool,
+    /// What it has acknowledged in packets that were not dropped, and in the one in hand.
+    believed: i64,
+    in_hand: Option<i64>,
+    /// There was a hole in what the guard has read: ever, and since the last entry of the ledger.
     had_hole: bool,
+    has_hole: bool,
     told_ack: i64,
     told_edge: i64,
     /// The edge in the last acknowledgement that was relayed, even an old one.
     last_edge: i64,
-    /// Windows that were told to the sender.
-    offers: Vec<Offer>,
-    /// How far the guard had written, and what it had read of the other way then.
-    progress: Vec<(usize, usize)>,
+    /// The sender's view of its window: the number and acknowledgement of the segment that said it
+    /// (RFC 9293 section 3.10.7.4: SND.WL1 and SND.WL2), and the right edge.
+    view: Option<(u32, i64, i64)>,
+    /// Which octets the sender was told to have arrived beyond the acknowledgement.
+    sacked: Vec<bool>,
+    ledger: Ledger,
+    calls: u64,
 }
 
-/// How many units of the window field an edge may creep: each old acknowledgement that is relayed
-/// with the edge of a newer one is rounded up.
-const CREEP: i64 = 1;
-
-/// A window told to the sender, wider than those before.
+/// What was known before a packet.
 #[derive(Debug)]
-struct Offer {
-    /// Its right edge.
-    told: i64,
-    /// The right edge that the receiver had told.
-    edge: i64,
-    /// How much the guard had read of the sender.
-    read: usize,
-    /// The unit of the window field.
-    unit: i64,
+struct Undo {
+    start: usize,
+    seen: Vec<bool>,
+    contiguous: usize,
+    fins: BTreeSet<i64>,
+    has_hole: bool,
+    had_hole: bool,
 }
 
 /// Whose word an acknowledgement is.
@@ -228,6 +71,10 @@ pub(crate) enum Origin {
 
 fn offset(number: u32, isn: u32) -> i64 {
     i64::from(number.wrapping_sub(isn).wrapping_sub(1) as i32)
+}
+
+fn fin_len(packet: &Packet<'_>) -> i64 {
+    i64::from(packet.has(FIN))
 }
 
 /// Offsets beyond this are those of another connection.
@@ -243,6 +90,18 @@ impl Way {
         }
         let end = start + packet.payload.len() as i64;
         self.in_end = self.in_end.max(end + fin_len(packet));
+        let from = start.clamp(0, self.seen.len() as i64) as usize;
+        self.undo = Some(Undo {
+            start: from,
+            seen: self.seen[from..].to_vec(),
+            contiguous: self.contiguous,
+            fins: self.fins_in.clone(),
+            has_hole: self.has_hole,
+            had_hole: self.had_hole,
+        });
+        if packet.has(FIN) {
+            self.fins_in.insert(end);
+        }
         if end > self.seen.len() as i64 {
             self.seen.resize(end as usize, false);
         }
@@ -252,12 +111,47 @@ impl Way {
         while self.seen.get(self.contiguous) == Some(&true) {
             self.contiguous += 1;
         }
-        self.had_hole |= self.contiguous < self.seen.len();
+        let has_hole = self.contiguous < self.seen.len();
+        self.had_hole |= has_hole;
+        self.has_hole |= has_hole;
+    }
+
+    /// The guard has cut octets beyond the window from the packet in hand.
+    pub(crate) fn trim(&mut self) {
+        self.was_trimmed = true;
     }
 
     /// How many octets the guard has read without a hole.
     pub(crate) fn contiguous(&self) -> usize {
         self.contiguous
+    }
+
+    /// Octets that the guard may have to keep, in either form.
+    pub(crate) fn pending(&self) -> usize {
+        let unheard = self.seen.len().saturating_sub(self.told_ack.max(0) as usize);
+        let unacked = self.out.len().saturating_sub(self.acked.max(0) as usize);
+        unheard + unacked + self.seen.len() - self.contiguous
+    }
+
+    /// How many octets have left.
+    pub(crate) fn left(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Where a packet of the sender starts.
+    pub(crate) fn place_in(&self, packet: &Packet<'_>) -> Option<i64> {
+        self.isn_in.map(|isn| offset(packet.seq, isn))
+    }
+
+    /// Where an acknowledgement of the receiver points.
+    pub(crate) fn place_of_ack(&self, packet: &Packet<'_>) -> Option<i64> {
+        self.isn_out.map(|isn| offset(packet.ack, isn))
+    }
+
+    /// The next number that its sender will use, if nothing was lost.
+    pub(crate) fn end_in(&self) -> i64 {
+        let end = self.contiguous as i64;
+        end + i64::from(self.fins_in.contains(&end))
     }
 
     /// The guard reads an acknowledgement of the receiver; false if it is an old one.
@@ -269,18 +163,31 @@ impl Way {
         }
         let edge = acked + (i64::from(packet.window) << shift);
         let fresh = edge + (1 << shift) > self.edge && acked >= self.acked;
+        self.has(self.acked, acked);
         self.acked = self.acked.max(acked);
+        self.in_hand = Some(acked);
         self.edge = self.edge.max(edge);
+        for (left, right) in &packet.options.sack {
+            let (left, right) = (offset(*left, isn), offset(*right, isn));
+            if right.abs() < FAR {
+                self.has(left, right);
+                self.reported = self.reported.max(right);
+            }
+        }
         fresh
     }
 
+    /// The receiver has those octets.
+    fn has(&mut self, left: i64, right: i64) {
+        self.ledger.had.resize(self.out.len(), None);
+        let (left, right) = (left.max(0) as usize, right.max(0) as usize);
+        for had in self.ledger.had.iter_mut().take(right).skip(left) {
+            had.get_or_insert(self.calls);
+        }
+    }
+
     /// The guard writes a packet in the sender's name.
-    pub(crate) fn write(
-        &mut self,
-        packet: &Packet<'_>,
-        strict: bool,
-        other_seen: usize,
-    ) -> Result<(), String> {
+    pub(crate) fn write(&mut self, packet: &Packet<'_>, strict: bool) -> Result<(), String> {
         let Some(isn) = self.isn_out else {
             return Err("a packet before the SYN".into());
         };
@@ -291,20 +198,24 @@ impl Way {
         if keep_alive {
             return Ok(());
         }
+        let known = self.out.len() as i64;
         if strict && !packet.payload.is_empty() {
             let room = if self.edge == self.acked { 1 } else { 0 };
             if end > self.edge + room {
                 return Err(format!(
-                    "L10: octets up to {end}, but the window ends at {}",
+                    "L10, I12: octets up to {end}, but the window ends at {}",
                     self.edge
                 ));
             }
-            if start > self.out.len() as i64 || start < -1 {
+            if start > known || start < -1 {
                 return Err(format!(
-                    "octets from {start}, but the stream has come to {}",
-                    self.out.len()
+                    "I10: octets from {start}, but the stream has come to {known}"
                 ));
             }
+        }
+        let beyond = known + i64::from(self.fin_out.is_some());
+        if strict && (start < -1 || start > beyond) {
+            return Err(format!("I10: a packet at {start}, but the stream has come to {beyond}"));
         }
         if !packet.payload.is_empty() && self.fin_out.is_some_and(|fin| end > fin) {
             return Err(format!("L14: octets up to {end} behind the FIN at {:?}", self.fin_out));
@@ -319,7 +230,7 @@ impl Way {
             match self.out[at] {
                 Some(before) if before != *octet => {
                     return Err(format!(
-                        "L9: octet {at} was {:?} and is now {:?}",
+                        "L9, I2: octet {at} was {:?} and is now {:?}",
                         char::from(before),
                         char::from(*octet)
                     ));
@@ -327,17 +238,32 @@ impl Way {
                 _ => self.out[at] = Some(*octet),
             }
         }
-        if self.progress.last().is_none_or(|last| last.0 < self.out.len()) {
-            self.progress.push((self.out.len(), other_seen));
-        }
         if packet.has(FIN) {
             if self.fin_out.is_some_and(|fin| fin != end) {
-                return Err(format!("L14: FIN at {end}, before at {:?}", self.fin_out));
+                return Err(format!("L14, I11: FIN at {end}, before at {:?}", self.fin_out));
             }
             self.fin_out = Some(end);
             if strict && (end != self.out.len() as i64 || self.out.contains(&None)) {
-                return Err(format!("L14: FIN at {end}, octets up to {}", self.out.len()));
+                return Err(format!("L14, I11: FIN at {end}, octets up to {}", self.out.len()));
             }
+            if strict && self.fins_in.first().is_none_or(|fin| *fin > self.contiguous as i64) {
+                return Err(format!(
+                    "I11: a FIN leaves; the sender's is at {:?}, {} octets are here",
+                    self.fins_in, self.contiguous
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The guard writes a reset in the sender's name. One that the sender has sent where it stands
+    /// (`is_exact`) must stand where the receiver expects it (I15).
+    pub(crate) fn write_reset(&self, packet: &Packet<'_>, is_exact: bool) -> Result<(), String> {
+        let Some(isn) = self.isn_out else { return Ok(()) };
+        let at = offset(packet.seq, isn);
+        let end = self.out.len() as i64 + i64::from(self.fin_out.is_some());
+        if is_exact && at != end {
+            return Err(format!("I15: a reset at {at}, its receiver expects {end}"));
         }
         Ok(())
     }
@@ -349,21 +275,32 @@ impl Way {
         packet: &Packet<'_>,
         shift: u8,
         origin: Origin,
+        strict: bool,
     ) -> Result<(), String> {
         let Some(isn) = self.isn_in else {
-            return Err("an acknowledgement of nothing".into());
+            return Err("I5: an acknowledgement of nothing".into());
         };
         let ack = offset(packet.ack, isn);
         if ack > self.in_end {
             return Err(format!(
-                "L11: {ack} is acknowledged, but the sender has sent up to {}",
+                "L11, I5: {ack} is acknowledged, but the sender has sent up to {}",
                 self.in_end
             ));
         }
-        if ack > self.told_ack || self.told.is_empty() {
+        if strict {
+            self.check_sack(packet, ack, isn)?;
+            self.check_view(packet, ack, shift, origin == Origin::Old)?;
+        }
+        if ack > self.told_ack || self.ledger.told.is_empty() {
             self.told_ack = ack;
-            let promise = if self.had_hole { self.contiguous as i64 } else { 0 };
-            self.told.push((ack, self.acked, promise));
+            self.ledger.told.push(Told {
+                ack,
+                acked: self.acked,
+                reports: self.reported > self.acked,
+                contiguous: self.contiguous,
+                hole: self.has_hole || self.was_trimmed,
+            });
+            self.has_hole = self.contiguous < self.seen.len();
         }
         let edge = ack + (i64::from(packet.window) << shift);
         let least = match origin {
@@ -375,11 +312,11 @@ impl Way {
         };
         if edge + (1 << shift) <= least {
             return Err(format!(
-                "the right edge of the window goes back from {least} to {edge} ({origin:?})"
+                "I12: the right edge of the window goes back from {least} to {edge} ({origin:?})"
             ));
         }
         if edge > self.told_edge {
-            self.offers.push(Offer {
+            self.ledger.offers.push(Offer {
                 told: edge,
                 edge: self.edge,
                 read: self.contiguous,
@@ -397,61 +334,126 @@ impl Way {
                     .get(left as usize..right as usize)
                     .is_some_and(|octets| !octets.contains(&false));
             if !inside {
-                return Err(format!("SACK {left}-{right} of octets that did not come"));
+                return Err(format!("I9: SACK {left}-{right} of octets that did not come"));
+            }
+            if !self.had_hole {
+                self.ledger.sacked.push((left, right, self.calls));
             }
         }
         Ok(())
+    }
+
+    /// SACK blocks lie above the acknowledgement and apart, but for a first one that reports a repeat
+    /// (RFC 2018 section 3, RFC 2883 section 4).
+    fn check_sack(&mut self, packet: &Packet<'_>, ack: i64, isn: u32) -> Result<(), String> {
+        let blocks: Vec<_> = packet
+            .options
+            .sack
+            .iter()
+            .map(|(left, right)| (offset(*left, isn), offset(*right, isn)))
+            .collect();
+        for (n, (left, right)) in blocks.iter().enumerate() {
+            if left >= right {
+                return Err(format!("I9: the SACK block {left}-{right}"));
+            }
+            let is_inside = |outer: &(i64, i64)| outer.0 <= *left && *right <= outer.1;
+            let is_repeat = n == 0 && (*right <= ack || blocks.get(1).is_some_and(is_inside));
+            if is_repeat {
+                continue;
+            }
+            // A liar's octets may lie behind its FIN.
+            if *left <= ack && !self.fins_in.contains(&(ack - 1)) {
+                return Err(format!("I9: the SACK block {left}-{right} at or below {ack}"));
+            }
+            let is_apart = |other: &(i64, i64)| other.1 <= *left || *right <= other.0;
+            if !blocks[n + 1..].iter().all(is_apart) {
+                return Err(format!("I9: the SACK blocks {blocks:?} overlap"));
+            }
+        }
+        let goes_on = ack > self.told_ack;
+        if goes_on && usize::try_from(ack).is_ok_and(|at| self.sacked.get(at) == Some(&true)) {
+            self.ledger.discarded.push((ack, self.out.len()));
+            self.sacked.clear();
+        }
+        if blocks.is_empty() && (ack as usize) < self.contiguous {
+            // All is here and waits, for a verdict or for the receiver: nothing is reported any more.
+            self.sacked.clear();
+        }
+        for (left, right) in blocks {
+            let right = right.clamp(0, self.seen.len() as i64) as usize;
+            if self.sacked.len() < right {
+                self.sacked.resize(right, false);
+            }
+            for sacked in self.sacked.iter_mut().take(right).skip(left.max(0) as usize) {
+                *sacked = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The right edge never moves left for the one who reads it, unless the receiver's own packet came
+    /// late and says so (`is_old`).
+    fn check_view(
+        &mut self,
+        packet: &Packet<'_>,
+        ack: i64,
+        shift: u8,
+        is_old: bool,
+    ) -> Result<(), String> {
+        let edge = ack + (i64::from(packet.window) << shift);
+        let Some((seq, known, before)) = self.view else {
+            self.view = Some((packet.seq, ack, edge));
+            return Ok(());
+        };
+        let newer = packet.seq.wrapping_sub(seq) as i32;
+        let counts = ack >= self.told_ack && (newer > 0 || newer == 0 && ack >= known);
+        if !counts {
+            return Ok(());
+        }
+        if !is_old && edge + (1 << shift) <= before {
+            return Err(format!(
+                "I12: for its reader the right edge of the window goes back from {before} to {edge}"
+            ));
+        }
+        self.view = Some((packet.seq, ack, edge));
+        Ok(())
+    }
+
+    /// A call has ended; `is_dropped` says that the packet in hand counts for nothing.
+    pub(crate) fn called(&mut self, other_read: usize, is_dropped: bool, strict: bool) {
+        self.calls += 1;
+        if let Some(undo) = self.undo.take().filter(|_| is_dropped) {
+            self.seen.truncate(undo.start);
+            self.seen.extend(undo.seen);
+            self.contiguous = undo.contiguous;
+            self.fins_in = undo.fins;
+            self.has_hole = undo.has_hole;
+            self.had_hole = undo.had_hole;
+        }
+        let acked = self.in_hand.take().filter(|_| !is_dropped);
+        if let Some(acked) = acked.filter(|acked| *acked > self.believed) {
+            self.believed = acked;
+            self.ledger.heard.push((acked, self.told_ack));
+        }
+        let left = self.out.len();
+        if self.ledger.progress.last().is_none_or(|last| last.left < left) {
+            let read = if strict { self.contiguous } else { self.seen.len() };
+            self.ledger.progress.push(Progress { left, read, other_read });
+        }
     }
 
     /// At the end, with the streams known.
     pub(crate) fn conclude(&self, edited: &Edited) -> Result<(), String> {
+        self.ledger.conclude(edited, &self.out)?;
         let len = edited.octets.len();
-        let original = edited.image.len() - 1;
-        for (ack, acked, promise) in &self.told {
-            let needed = match usize::try_from(*ack) {
-                Err(_) => continue,
-                Ok(ack) if ack <= original => edited.image[ack],
-                Ok(_) => len + 1,
-            };
-            if *acked < needed as i64 && *promise < *ack {
-                return Err(format!(
-                    "L3: {ack} octets were acknowledged, which are {needed} for the receiver, \
-                     who had acknowledged {acked}; the guard had read {promise}"
-                ));
-            }
-        }
-        let mut most = 0;
-        // By how much a number may differ: what the guard has not judged yet, it must take for
-        // unedited, and an edge once told stays.
-        let (mut shift, mut at) = (0, 0);
-        for offer in &self.offers {
-            while at <= offer.read.min(original) {
-                shift = shift.max(at as i64 - edited.image[at] as i64);
-                at += 1;
-            }
-            most = most.max(offer.edge + shift);
-            if offer.told > most + offer.unit * CREEP {
-                return Err(format!(
-                    "the sender is offered a window up to {}, the receiver's image of it is {most}",
-                    offer.told
-                ));
-            }
-        }
         if self.fin_out != Some(len as i64) {
-            return Err(format!("L14: FIN at {:?} of {len} octets", self.fin_out));
+            return Err(format!("L14, I11: FIN at {:?} of {len} octets", self.fin_out));
         }
         Ok(())
     }
 
-    /// Octets from `gate.0` on may have left only after `gate.1` octets of the other way came.
-    pub(crate) fn check_gate(&self, gate: Gate) -> Result<(), String> {
-        match self.progress.iter().find(|(end, seen)| *end > gate.0 && *seen < gate.1) {
-            Some((end, seen)) => Err(format!(
-                "octets up to {end} left when {seen} octets of replies had come: those from {} \
-                 had to wait for {}",
-                gate.0, gate.1
-            )),
-            None => Ok(()),
-        }
+    /// See [`Ledger::check_gate`].
+    pub(crate) fn check_gate(&self, gate: (usize, usize)) -> Result<(), String> {
+        self.ledger.check_gate(gate)
     }
 }

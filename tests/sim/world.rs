@@ -10,8 +10,8 @@ use smoltcp::socket::tcp::State;
 use crate::client::{Client, earliest};
 use crate::guard::{Departed, Guard};
 use crate::host::{self, Build, Host};
-use crate::laws::SMTP;
-use crate::packet::{Packet, u16_at};
+use crate::laws::{Key, SERVER, SMTP, who};
+use crate::packet::Packet;
 use crate::server::Server;
 use crate::wire::{Faults, Wire};
 
@@ -32,9 +32,18 @@ impl Lane {
         [Self::ClientToGuard, Self::GuardToServer, Self::ServerToGuard, Self::GuardToClient];
 }
 
+/// The address of a host.
+pub(crate) fn address(ipv6: bool, last: u8) -> IpAddr {
+    if ipv6 {
+        [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last].into()
+    } else {
+        [10, 0, 0, last].into()
+    }
+}
+
 /// One connection: its two hosts and what runs on them.
 pub(crate) struct Session {
-    pub(crate) port: u16,
+    pub(crate) key: Key,
     client_host: Host,
     server_host: Host,
     pub(crate) client: Client,
@@ -47,27 +56,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A client at `port` that connects now, and its server.
+    /// A client that connects now, and its server.
     pub(crate) fn new(
         now: u64,
-        port: u16,
-        ipv6: bool,
+        key: Key,
         builds: [&Build; 2],
         client: Client,
         server: Server,
         rng: &mut Rng,
     ) -> Self {
-        let address = |last: u8| -> IpAddr {
-            if ipv6 {
-                [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last].into()
-            } else {
-                [10, 0, 0, last].into()
-            }
-        };
-        let (from, to) = ((address(1), port), (address(2), SMTP));
+        let to = (address(key.0.is_ipv6(), SERVER), SMTP);
         Self {
-            port,
-            client_host: Host::connecting(builds[0], from, to, rng.u64(..)),
+            key,
+            client_host: Host::connecting(builds[0], key, to, rng.u64(..)),
             server_host: Host::listening(builds[1], to, rng.u64(..)),
             client,
             server,
@@ -129,8 +130,8 @@ impl Session {
 
     pub(crate) fn describe(&self) -> String {
         format!(
-            "port {}: client {:?}, server {:?}\n  {}\n  {}",
-            self.port,
+            "{:?}: client {:?}, server {:?}\n  {}\n  {}",
+            self.key,
             self.client_host.state(),
             self.server_host.state(),
             self.client.describe(),
@@ -168,7 +169,7 @@ impl World {
 
     /// Adds a connection that begins now.
     pub(crate) fn begin(&mut self, session: Session) {
-        self.guard.laws.begin(session.port);
+        self.guard.laws.begin(session.key);
         self.active.push(session);
     }
 
@@ -261,14 +262,11 @@ impl World {
 
     fn deliver_to_host(&mut self, lane: Lane, bytes: Vec<u8>) {
         let to_server = lane == Lane::GuardToServer;
-        let tcp_at = if bytes[0] >> 4 == 4 { 20 } else { 40 };
-        let port = u16_at(&bytes, tcp_at + if to_server { 0 } else { 2 });
-        let session = self.active.iter_mut().find(|session| session.port == port);
-        let Some(session) = session else { return };
         // smoltcp would act on a packet that is not whole; a kernel does not hand it up.
-        if Packet::read(&bytes).is_err() {
-            return;
-        }
+        let Ok(read) = Packet::read(&bytes) else { return };
+        let (key, _) = who(&read);
+        let session = self.active.iter_mut().find(|session| session.key == key);
+        let Some(session) = session else { return };
         let host = if to_server { &mut session.server_host } else { &mut session.client_host };
         host.arrive(bytes);
     }

@@ -47,6 +47,27 @@ fn promised_beyond_the_window() -> Trace {
 }
 
 #[test]
+fn a_repeat_of_what_waits_for_a_verdict_is_reported_as_no_hole() {
+    // RFC 2883 section 4: what is beyond the acknowledgement has come again only if it is in a block.
+    let mut trace = with_sack();
+    trace.client(1, 8, ACK, "DATA\r\nX\r\n");
+    trace.server(8, 7, ACK, "");
+    assert_eq!(trace.client(7, 8, ACK, "X\r\n"), ["outside 8 7 . \"\""]);
+    assert_eq!(trace.client(1, 8, ACK, "DATA\r\nX\r\n"), ["outside 8 7 . \"\" sack 1-7"]);
+}
+
+#[test]
+fn an_old_report_reaches_back_into_no_promise() {
+    // It would look like the report of a repeat (RFC 2883 section 4).
+    let mut trace = with_sack();
+    trace.client(7, 8, ACK, "NOOP\r\n");
+    trace.client(1, 8, ACK, "RSET\r\n");
+    trace.client(13, 8, ACK, "NOOP\r\nNOOP\r\n");
+    assert_eq!(trace.server(8, 25, ACK, ""), ["outside 8 25 . \"\""]);
+    assert_eq!(trace.server_with_sack(8, 1, (7, 25)), ["outside 8 13 . \"\""]);
+}
+
+#[test]
 fn a_receiver_that_discards_what_it_has_reported_gets_it_again() {
     // RFC 2018 section 8: it may.
     let mut trace = with_sack();

@@ -123,6 +123,34 @@ fn timestamps_say_nothing_after_24_days() {
     assert_eq!(trace.client(1, 8, ACK, "HELO a\r\n").len(), 1);
 }
 
+/// The timestamps of what leaves when the client acknowledges `ack` at `seq`, with `timestamps`.
+fn relayed_stamps(trace: &mut Trace, seq: u32, ack: u32, timestamps: (u32, u32)) -> (u32, u32) {
+    trace.timestamps = Some(timestamps);
+    let packet = trace.craft(Leg::Outside, seq, ack, ACK, "");
+    let left = trace.send_raw(Leg::Outside, &packet);
+    Headers::parse(&left[0]).unwrap().options.timestamps.unwrap()
+}
+
+#[test]
+fn what_follows_a_fin_is_ahead_of_no_hole() {
+    let mut trace = stamped();
+    trace.client(1, 8, ACK | FIN, "QUIT\r\n");
+    assert_eq!(relayed_stamps(&mut trace, 8, 8, (2000, 1500)), (2000, 1500));
+}
+
+#[test]
+fn what_is_echoed_ahead_of_a_hole_counts() {
+    let mut trace = stamped();
+    // Octets from 1 to 7 are missing.
+    assert_eq!(relayed_stamps(&mut trace, 7, 8, (2000, 1500)), (1000, 1500));
+    // The server repeats what is acknowledged, and the guard answers.
+    trace.timestamps = Some((1600, 1000));
+    let packet = trace.craft(Leg::Inside, 1, 1, ACK, "220 m\r\n");
+    let left = trace.send_raw(Leg::Inside, &packet);
+    let stamps = Headers::parse(left.last().unwrap()).unwrap().options.timestamps;
+    assert_eq!(stamps, Some((1000, 1500)));
+}
+
 #[test]
 fn what_waits_behind_a_hole_does_not_make_what_fills_it_old() {
     let mut trace = stamped();
