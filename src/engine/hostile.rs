@@ -1,6 +1,7 @@
 //! Traces of attacks and accidents: what once went wrong, or would.
 
 mod handshakes;
+mod injected;
 mod packets;
 mod promises;
 mod segments;

@@ -8,7 +8,7 @@ use super::{Context, Flow, Stage};
 use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
 use crate::limits::DISORDERED_ACK_TICKS;
-use crate::stream::{Offset, Round};
+use crate::stream::Offset;
 use crate::tcp::Seq;
 use crate::time::Instant;
 use crate::wire::options::{self, Allowed};
@@ -21,6 +21,9 @@ pub(super) struct Accepted {
     pub(super) start: Option<Offset>,
     /// What it acknowledges, in edited octets of the other direction.
     pub(super) acknowledged: Offset,
+    /// The receiver has acknowledged all of it: it would answer, and take nothing, not even the
+    /// acknowledgement (RFC 9293 section 3.10.7.4).
+    pub(super) is_old: bool,
     /// Its headers, without what lies beyond the window.
     pub(super) headers: Headers,
 }
@@ -46,7 +49,10 @@ impl Flow {
             headers.flags &= !flags::FIN;
         }
         self.accept_end(direction, start, &headers)?;
-        Ok(Accepted { start, acknowledged, headers })
+        let len = headers.payload_len() + usize::from(headers.has(flags::FIN));
+        let has = self.halves[direction].receiver_has();
+        let is_old = start.is_none_or(|start| start + len.max(1) <= has);
+        Ok(Accepted { start, acknowledged, is_old, headers })
     }
 
     /// The third segment of the handshake acknowledges the SYN/ACK; before it there is none.
@@ -187,8 +193,11 @@ impl Flow {
         self.raise_hop_limit(direction, headers, packet, context);
         let shift = self.window_shift(direction);
         let half = &self.halves[direction];
-        let acknowledged = half.map.to_original(half.store.una(), Round::Down);
-        let is_ahead = start.is_some_and(|start| start > half.reassembly.end());
+        let (has, here) = (half.receiver_has(), half.reassembly.end());
+        let is_ahead = start.is_some_and(|start| start > here);
+        // Whether the receiver still lacks a repeat is not known here, and if it does not, it will not
+        // take its timestamp.
+        let is_next = start.is_none_or(|start| start + headers.payload_len().max(1) > here);
         let end = &mut self.ends[direction];
         end.remember(headers, shift);
         let Some((value, _)) = headers.options.timestamps else { return };
@@ -200,7 +209,7 @@ impl Flow {
             let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
             options::set_timestamp(list.unwrap_or_default(), last);
         }
-        if start.is_none_or(|start| start <= acknowledged) {
+        if is_next && start.is_none_or(|start| start <= has) {
             end.advance_recent(value, context.now);
         }
     }

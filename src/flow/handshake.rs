@@ -183,7 +183,7 @@ impl Flow {
         } else {
             let seq = Seq::new(headers.seq);
             let at = half.space.offset_of(seq, half.reassembly.end());
-            let oldest = half.map.to_original(half.store.una(), Round::Down);
+            let oldest = half.receiver_has();
             // One more: the FIN takes a number too.
             let Some(at) = at.filter(|&at| oldest <= at && at <= half.told_edge + 1) else {
                 return Err(DropReason::OutOfWindow);
