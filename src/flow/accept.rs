@@ -62,8 +62,8 @@ impl Flow {
         match self.stage {
             Stage::Established => Ok(()),
             Stage::SynReceived if is_third => Ok(()),
-            Stage::Reset(_) if self.ends.to_client.is_known() => Ok(()),
-            Stage::SynSent | Stage::SynReceived | Stage::Reset(_) | Stage::Ended => {
+            Stage::Reset { .. } if self.ends.to_client.is_known() => Ok(()),
+            Stage::SynSent | Stage::SynReceived | Stage::Reset { .. } | Stage::Ended => {
                 Err(DropReason::BadHandshake)
             }
         }
@@ -174,6 +174,19 @@ impl Flow {
         Ok(())
     }
 
+    /// The handshake ends with its third segment. Who has reset says no more, and who has believed it
+    /// acknowledges nothing beyond it: else it was somebody else's.
+    pub(super) fn establish(&mut self, direction: Direction, acknowledged: Offset) {
+        let goes_on = match self.stage {
+            Stage::SynReceived => true,
+            Stage::Reset { by, at } => by == direction || acknowledged > at,
+            Stage::SynSent | Stage::Established | Stage::Ended => false,
+        };
+        if goes_on {
+            self.stage = Stage::Established;
+        }
+    }
+
     /// The first effects of a segment that was accepted.
     pub(super) fn begin_segment(
         &mut self,
@@ -185,10 +198,6 @@ impl Flow {
     ) {
         if headers.end < packet.len() {
             context.counters.happened(Event::WindowTrimmed);
-        }
-        // Who has reset says no more: the reset was somebody else's.
-        if matches!(self.stage, Stage::SynReceived) || self.stage == Stage::Reset(direction) {
-            self.stage = Stage::Established;
         }
         self.raise_hop_limit(direction, headers, packet, context);
         let shift = self.window_shift(direction);

@@ -83,7 +83,7 @@ impl Flow {
             Stage::SynSent
             | Stage::SynReceived
             | Stage::Established
-            | Stage::Reset(_)
+            | Stage::Reset { .. }
             | Stage::Ended => self.reborn = Some(Box::new(syn)),
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Flow {
             Stage::SynReceived if self.halves.to_client.space.iss() != iss => {}
             Stage::SynReceived => return Ok(()),
             Stage::Established if self.halves.to_client.space.iss() == iss => return Ok(()),
-            Stage::Established | Stage::Reset(_) | Stage::Ended => {
+            Stage::Established | Stage::Reset { .. } | Stage::Ended => {
                 return Err(DropReason::BadHandshake);
             }
         }
@@ -207,7 +207,8 @@ impl Flow {
         };
         let patch = Patch { seq: seq.get(), ack, flags: headers.flags, window: headers.window };
         if is_exact {
-            self.stage = Stage::Reset(direction);
+            let at = half.space.offset_of(seq, half.store.una()).unwrap_or_default();
+            self.stage = Stage::Reset { by: direction, at };
         }
         self.raise_hop_limit(direction, headers, packet, context);
         self.relay_header(direction, headers, packet, patch, context);

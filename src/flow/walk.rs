@@ -53,6 +53,7 @@ impl Flow {
             self.answer_old(direction, start, headers, packet, context);
             return Ok(());
         }
+        self.establish(direction, acknowledged);
         self.begin_segment(direction, start, headers, packet, context);
 
         if let (Some(start), Some((value, _))) = (start, headers.options.timestamps) {

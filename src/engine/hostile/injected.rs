@@ -3,10 +3,10 @@
 
 use super::super::traces::Trace;
 use super::super::*;
-use super::greeted;
 use super::segments::stamped;
+use super::{greeted, in_mail_data, later};
 use crate::policy::Personality;
-use crate::wire::packet::flags::ACK;
+use crate::wire::packet::flags::{ACK, RST};
 
 /// The same with another timestamp.
 fn at_tick(trace: &mut Trace, tick: u32, seq: u32, ack: u32, payload: &str) -> Vec<u8> {
@@ -59,4 +59,25 @@ fn a_stray_octet_ahead_does_not_keep_a_keep_alive_from_its_answer() {
         let answered = trace.server(16, 9, ACK, "").concat();
         assert!((asked + &answered).contains("outside 16 9 "), "{payload:?} got no answer");
     }
+}
+
+#[test]
+fn a_reset_that_the_server_did_not_believe_does_not_end_a_silent_session() {
+    let mut trace = in_mail_data();
+    trace.client(7, 16, ACK, "mail\r\n.\r\n");
+    // It has these octets already, and the number lies behind what it expects.
+    assert_eq!(trace.client(7, 16, RST, "").len(), 1);
+    trace.server(16, 16, ACK, "");
+    later(&mut trace, 60);
+    assert_eq!(trace.server(16, 16, ACK, "250 ok\r\n"), ["outside 16 16 . \"250 ok\\r\\n\""]);
+}
+
+#[test]
+fn who_did_not_send_the_reset_is_told_before_it_is_forgotten() {
+    let mut trace = greeted(&Personality::MAILGUARD);
+    trace.client(1, 8, ACK, "HELO a\r\n");
+    trace.client(9, 8, RST, "");
+    let left = later(&mut trace, 16).concat();
+    assert!(left.contains("inside 9 ") && left.contains("outside 8 "), "{left}");
+    assert_eq!(trace.engine.counters().flows, 0);
 }
