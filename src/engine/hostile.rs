@@ -2,6 +2,7 @@
 
 mod borders;
 mod handshakes;
+mod injected;
 mod packets;
 mod promises;
 mod scales;

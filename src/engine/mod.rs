@@ -312,8 +312,8 @@ impl Engine {
                 } else if !flow.is_over() {
                     context.counters.happened(Event::FlowTimedOut);
                     flow.time_out(context);
-                } else if relays_strangers && !flow.is_closed() {
-                    // Its next segment would be a stranger's, and be relayed uninspected.
+                } else if flow.may_outlive_reset() || (relays_strangers && !flow.is_closed()) {
+                    // Its next segment would be a stranger's: dropped in silence, or relayed uninspected.
                     flow.forget(context);
                 }
             });

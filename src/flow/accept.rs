@@ -21,6 +21,9 @@ pub(super) struct Accepted {
     pub(super) start: Option<Offset>,
     /// What it acknowledges, in edited octets of the other direction.
     pub(super) acknowledged: Offset,
+    /// The receiver has acknowledged all of it: it would answer, and take nothing, not even the
+    /// acknowledgement (RFC 9293 section 3.10.7.4).
+    pub(super) is_old: bool,
     /// Its headers, without what lies beyond the window.
     pub(super) headers: Headers,
 }
@@ -46,7 +49,10 @@ impl Flow {
             headers.flags &= !flags::FIN;
         }
         self.accept_end(direction, start, &headers)?;
-        Ok(Accepted { start, acknowledged, headers })
+        let len = headers.payload_len() + usize::from(headers.has(flags::FIN));
+        let has = self.halves[direction].receiver_has();
+        let is_old = start.is_none_or(|start| start + len.max(1) <= has);
+        Ok(Accepted { start, acknowledged, is_old, headers })
     }
 
     /// The third segment of the handshake acknowledges the SYN/ACK; before it there is none.
@@ -56,8 +62,8 @@ impl Flow {
         match self.stage {
             Stage::Established => Ok(()),
             Stage::SynReceived if is_third => Ok(()),
-            Stage::Reset(_) if self.ends.to_client.is_known() => Ok(()),
-            Stage::SynSent | Stage::SynReceived | Stage::Reset(_) | Stage::Ended => {
+            Stage::Reset { .. } if self.ends.to_client.is_known() => Ok(()),
+            Stage::SynSent | Stage::SynReceived | Stage::Reset { .. } | Stage::Ended => {
                 Err(DropReason::BadHandshake)
             }
         }
@@ -168,6 +174,19 @@ impl Flow {
         Ok(())
     }
 
+    /// The handshake ends with its third segment. Who has reset says no more, and who has believed it
+    /// acknowledges nothing beyond it: else it was somebody else's.
+    pub(super) fn establish(&mut self, direction: Direction, acknowledged: Offset) {
+        let goes_on = match self.stage {
+            Stage::SynReceived => true,
+            Stage::Reset { by, at } => by == direction || acknowledged > at,
+            Stage::SynSent | Stage::Established | Stage::Ended => false,
+        };
+        if goes_on {
+            self.stage = Stage::Established;
+        }
+    }
+
     /// The first effects of a segment that was accepted.
     pub(super) fn begin_segment(
         &mut self,
@@ -180,21 +199,18 @@ impl Flow {
         if headers.end < packet.len() {
             context.counters.happened(Event::WindowTrimmed);
         }
-        let is_told_again = self.is_told_again(direction, start, headers);
-        // Who has reset says no more: the reset was somebody else's.
-        if matches!(self.stage, Stage::SynReceived) || self.stage == Stage::Reset(direction) {
-            self.stage = Stage::Established;
-        }
-        if !is_told_again {
+        if !self.is_told_again(direction, start, headers) {
             self.raise_hop_limit(direction, headers, packet, context);
         }
         let shift = self.window_shift(direction);
         let half = &self.halves[direction];
-        let acknowledged = half.map.to_original(half.store.una(), Round::Down);
+        let (has, here) = (half.receiver_has(), half.reassembly.end());
         // The FIN takes a number too: what follows it is ahead of no hole.
-        let here = half.reassembly.end();
-        let here = here + usize::from(half.fin == Some(here));
-        let is_ahead = start.is_some_and(|start| start > here);
+        let next = here + usize::from(half.fin == Some(here));
+        let is_ahead = start.is_some_and(|start| start > next);
+        // Whether the receiver still lacks a repeat is not known here, and if it does not, it will not
+        // take its timestamp.
+        let is_next = start.is_none_or(|start| start + headers.payload_len().max(1) > here);
         let end = &mut self.ends[direction];
         end.remember(headers, shift);
         let Some((value, _)) = headers.options.timestamps else { return };
@@ -205,7 +221,7 @@ impl Flow {
             let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
             options::set_timestamp(list.unwrap_or_default(), last);
         }
-        if start.is_none_or(|start| start <= acknowledged) {
+        if is_next && start.is_none_or(|start| start <= has) {
             end.advance_recent(value, context.now);
         }
     }

@@ -76,9 +76,20 @@ impl Half {
         self.store.sent() + usize::from(self.fin_sent)
     }
 
+    /// The number by which the receiver knows the original `start`, of what has left.
+    pub(super) fn sent_as(&self, start: Offset) -> Seq {
+        let edited = self.map.to_edited(start.max(self.map.floor()), Round::Down);
+        self.space.seq_of(edited.min(self.store.sent()))
+    }
+
     /// The number that the receiver expects next if nothing was lost.
     pub(super) fn next_seq(&self) -> Seq {
         self.space.seq_of(self.acknowledgeable())
+    }
+
+    /// The end of what the receiver has acknowledged, original.
+    pub(super) fn receiver_has(&self) -> Offset {
+        self.map.to_original(self.store.una(), Round::Down)
     }
 
     /// Where `ack` points, when it can be believed (RFC 9293 section 3.10.7.4).
@@ -121,6 +132,16 @@ impl Half {
             window: field,
             is_news,
             is_inside_edit: went_on && !is_news,
+        }
+    }
+
+    /// What the sender was told, once more.
+    pub(super) fn heard_before(&self, shift: u8) -> Heard {
+        Heard {
+            ack: self.space.seq_of(self.told_ack),
+            window: self.window_again(shift),
+            is_news: false,
+            is_inside_edit: false,
         }
     }
 

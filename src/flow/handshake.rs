@@ -83,7 +83,7 @@ impl Flow {
             Stage::SynSent
             | Stage::SynReceived
             | Stage::Established
-            | Stage::Reset(_)
+            | Stage::Reset { .. }
             | Stage::Ended => self.reborn = Some(Box::new(syn)),
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Flow {
             Stage::SynReceived if self.halves.to_client.space.iss() != iss => {}
             Stage::SynReceived => return Ok(()),
             Stage::Established if self.halves.to_client.space.iss() == iss => return Ok(()),
-            Stage::Established | Stage::Reset(_) | Stage::Ended => {
+            Stage::Established | Stage::Reset { .. } | Stage::Ended => {
                 return Err(DropReason::BadHandshake);
             }
         }
@@ -183,7 +183,7 @@ impl Flow {
         } else {
             let seq = Seq::new(headers.seq);
             let at = half.space.offset_of(seq, half.reassembly.end());
-            let oldest = half.map.to_original(half.store.una(), Round::Down);
+            let oldest = half.receiver_has();
             // One more: the FIN takes a number too.
             let Some(at) = at.filter(|&at| oldest <= at && at <= half.told_edge + 1) else {
                 return Err(DropReason::OutOfWindow);
@@ -206,10 +206,14 @@ impl Flow {
             Err(_) => headers.ack,
         };
         let patch = Patch { seq: seq.get(), ack, flags: headers.flags, window: headers.window };
-        // One that changes nothing here may go in circles, and has to die.
-        if is_exact && self.stage != Stage::Reset(direction) {
-            self.stage = Stage::Reset(direction);
-            self.raise_hop_limit(direction, headers, packet, context);
+        if is_exact {
+            let at = half.space.offset_of(seq, half.store.una()).unwrap_or_default();
+            let stage = Stage::Reset { by: direction, at };
+            // One that changes nothing here may go in circles, and has to die.
+            if self.stage != stage {
+                self.stage = stage;
+                self.raise_hop_limit(direction, headers, packet, context);
+            }
         }
         self.relay_header(direction, headers, packet, patch, context);
         Ok(())

@@ -25,6 +25,7 @@ use crate::inspect::{ClientJudge, Notice, ServerJudge};
 use crate::limits;
 use crate::policy::{Personality, Timeouts};
 use crate::smtp::Session;
+use crate::stream::Offset;
 use crate::time::Instant;
 use crate::wire::outbox::Outbox;
 use crate::wire::packet::{Headers, flags};
@@ -61,9 +62,14 @@ enum Stage {
     SynReceived,
     /// The handshake is over.
     Established,
-    /// The end that sends in this direction has sent a reset that the other believes, if it gets
-    /// there.
-    Reset(Direction),
+    /// An end has sent a reset that the other believes, if it gets there and nothing before it is still
+    /// on its way.
+    Reset {
+        /// The direction in which it went.
+        by: Direction,
+        /// Its number, edited.
+        at: Offset,
+    },
     /// The inspector gave up; both ends were told.
     Ended,
 }
@@ -133,14 +139,21 @@ impl Flow {
 
     /// Whether both ends have closed, or one has reset.
     pub fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Reset(_) | Stage::Ended) || self.is_closed()
+        matches!(self.stage, Stage::Reset { .. } | Stage::Ended) || self.is_closed()
     }
 
     /// Whether a SYN may begin a new connection in the place of this one at once. After a reset that is
     /// the server's to say: it may not have believed it, and live on.
     pub fn is_replaceable(&self) -> bool {
         let was_never_answered = !self.ends.to_client.is_known();
-        self.is_over() && (!matches!(self.stage, Stage::Reset(_)) || was_never_answered)
+        self.is_over() && (!matches!(self.stage, Stage::Reset { .. }) || was_never_answered)
+    }
+
+    /// Whether an end has reset and the other may live on, for it may not have believed that. Where the
+    /// server has said nothing, nobody needs to be told, least of all who never asked.
+    pub fn may_outlive_reset(&self) -> bool {
+        let has_begun = self.halves.to_client.store.sent() > Offset::ZERO;
+        matches!(self.stage, Stage::Reset { .. }) && has_begun
     }
 
     /// Whether the handshake has ended.
@@ -244,7 +257,7 @@ impl Flow {
                 self.handle_segment(direction, &headers, packet, context)?;
             }
         }
-        if self.is_over() && !matches!(self.stage, Stage::Reset(_)) {
+        if self.is_over() && !matches!(self.stage, Stage::Reset { .. }) {
             self.halves.to_server.free();
             self.halves.to_client.free();
         }
@@ -301,7 +314,7 @@ impl Flow {
             _ if self.is_over() => limits::CLOSED_TIMEOUT,
             Stage::SynSent | Stage::SynReceived => self.timeouts.embryonic,
             _ if is_half_closed => self.timeouts.half_closed,
-            Stage::Established | Stage::Reset(_) | Stage::Ended => self.timeouts.conn,
+            Stage::Established | Stage::Reset { .. } | Stage::Ended => self.timeouts.conn,
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::limits::{DUPLICATES_MAX, DUPLICATES_THAT_COUNT};
 use crate::stream::{Offset, Span};
 use crate::tcp::Seq;
 use crate::time::Instant;
-use crate::wire::packet::Headers;
+use crate::wire::options;
+use crate::wire::packet::{Headers, flags};
 
 impl Flow {
     /// Tells the sender what a receiver would tell it about octets that go no further: those that
@@ -49,6 +50,35 @@ impl Flow {
             // The acknowledgement that the receiver sent was lost on the sender's wire. It is told
             // again here; more than one octet, or it is a keep-alive, which the receiver answers.
             self.mint_sack(!direction, headers, true, context);
+        }
+    }
+
+    /// Answers a segment all of which the receiver has acknowledged. It changes nothing: anybody can
+    /// make one who knows roughly how far the connection is. A keep-alive goes on to the receiver; while
+    /// the guard stands in, what the receiver says to it is not told, and the guard answers.
+    pub(super) fn answer_old(
+        &self,
+        direction: Direction,
+        start: Option<Offset>,
+        headers: &Headers,
+        packet: &mut [u8],
+        context: &mut Context<'_>,
+    ) {
+        let is_keep_alive = headers.payload_len() <= 1;
+        let half = &self.halves[direction];
+        if is_keep_alive {
+            let seq = start.map_or_else(|| Seq::new(headers.seq), |start| half.sent_as(start));
+            let heard = self.halves[!direction].heard_before(self.window_shift(direction));
+            let patch = heard.patch(seq, headers.flags & !(flags::FIN | flags::PSH));
+            self.translate_sack(direction, headers, packet);
+            if let Some((last, _)) = self.ends[direction].timestamps {
+                let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
+                options::set_timestamp(list.unwrap_or_default(), last);
+            }
+            self.relay_header(direction, headers, packet, patch, context);
+        }
+        if !is_keep_alive || half.stands_in() {
+            self.mint_sack(!direction, headers, !is_keep_alive, context);
         }
     }
 

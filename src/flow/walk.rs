@@ -8,7 +8,6 @@ use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
 use crate::inspect::Fault;
 use crate::stream::{Arrival, Offset, Round, Span};
-use crate::tcp::Seq;
 use crate::wire::packet::{Headers, flags};
 
 /// What a segment did to its half.
@@ -47,10 +46,15 @@ impl Flow {
         packet: &mut [u8],
         context: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let Accepted { start, acknowledged, headers } =
+        let Accepted { start, acknowledged, is_old, headers } =
             self.accept(direction, headers, context.now)?;
         let headers = &headers;
+        if is_old {
+            self.answer_old(direction, start, headers, packet, context);
+            return Ok(());
+        }
         self.begin_segment(direction, start, headers, packet, context);
+        self.establish(direction, acknowledged);
 
         if let (Some(start), Some((value, _))) = (start, headers.options.timestamps) {
             let half = &mut self.halves[direction];
@@ -286,12 +290,8 @@ impl Flow {
             return;
         }
         let seq = match start {
-            None => Seq::new(headers.seq),
-            Some(start) if is_keep_alive && start <= half.reassembly.front() => {
-                let edited = half.map.to_edited(start.max(half.map.floor()), Round::Down);
-                half.space.seq_of(edited.min(half.store.sent()))
-            }
-            Some(_) => half.next_seq(),
+            Some(start) if is_keep_alive && start <= half.reassembly.front() => half.sent_as(start),
+            None | Some(_) => half.next_seq(),
         };
         let patch = heard.patch(seq, headers.flags & !(flags::FIN | flags::PSH));
         self.translate_sack(direction, headers, packet);
