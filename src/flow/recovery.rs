@@ -71,9 +71,14 @@ impl Flow {
             let heard = self.halves[!direction].heard_before(self.window_shift(direction));
             let patch = heard.patch(seq, headers.flags & !(flags::FIN | flags::PSH));
             self.translate_sack(direction, headers, packet);
-            if let Some((last, _)) = self.ends[direction].timestamps {
-                let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
-                options::set_timestamp(list.unwrap_or_default(), last);
+            if let Some((last, echo)) = self.ends[direction].timestamps
+                && let Some(list) = packet.get_mut(headers.tcp_start + 20..headers.payload_start)
+            {
+                options::set_timestamp(list, last);
+                // A SYN echoes nothing, and says zero.
+                if echo != 0 {
+                    options::set_echo(list, self.halves[!direction].echo(echo));
+                }
             }
             self.relay_header(direction, headers, packet, patch, context);
         }

@@ -106,14 +106,15 @@ impl End {
         self.timestamps = options.timestamps.is_some();
     }
 
-    /// A packet of it comes, ahead of a hole or not.
-    pub(crate) fn note(&mut self, packet: &Packet<'_>, is_ahead: bool) {
+    /// A packet of it comes, ahead of a hole or not. What one echoes that may be `over` does not count: its
+    /// receiver would not read it.
+    pub(crate) fn note(&mut self, packet: &Packet<'_>, is_ahead: bool, over: bool) {
         if let Some((value, echo)) = packet.options.timestamps {
             if !is_ahead && behind(value, self.lent) <= 0 {
                 self.lent = Some(value);
             }
             self.values.insert(value);
-            if self.last.is_none_or(|(last, _)| behind(value, Some(last)) <= 0) {
+            if !over && self.last.is_none_or(|(last, _)| behind(value, Some(last)) <= 0) {
                 self.last = Some((value, echo));
             }
         }

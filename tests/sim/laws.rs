@@ -168,13 +168,14 @@ impl Laws {
             flow.ends[speaker].read_syn(&packet);
             flow.ways[speaker].isn_in = Some(packet.seq);
         }
-        flow.ends[speaker].note(&packet, place > Some(flow.ways[speaker].end_in()));
+        let over = flow.ways[speaker].is_over(&packet);
+        flow.ends[speaker].note(&packet, place > Some(flow.ways[speaker].end_in()), over);
         if !packet.has(RST) {
             flow.ways[speaker].read(&packet);
         }
         if packet.has(ACK) && !packet.has(RST) {
             let shift = flow.shift(speaker, packet.has(SYN));
-            self.cause.stale = !flow.ways[1 - speaker].read_ack(&packet, shift);
+            self.cause.stale = !flow.ways[1 - speaker].read_ack(&packet, shift, over) || over;
         }
         flow.reset |= packet.has(RST);
     }
@@ -238,8 +239,10 @@ impl Laws {
         let (mine, other) = if speaker == 0 { (client, server) } else { (server, client) };
         mine.check(&packet, said, other, strict)?;
         if packet.has(RST) {
+            // Who may have outlived a reset is told once more when the flow is forgotten.
+            let again = self.cause.key.is_none() && flow.reset;
             flow.reset = true;
-            self.call.reset(said.is_some_and(|said| said.flags & RST != 0));
+            self.call.reset(again || said.is_some_and(|said| said.flags & RST != 0));
             let exact = strict && cause.is_some_and(|cause| cause.exact);
             return flow.ways[speaker].write_reset(&packet, exact);
         }

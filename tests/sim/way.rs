@@ -154,8 +154,17 @@ impl Way {
         end + i64::from(self.fins_in.contains(&end))
     }
 
-    /// The guard reads an acknowledgement of the receiver; false if it is an old one.
-    pub(crate) fn read_ack(&mut self, packet: &Packet<'_>, shift: u8) -> bool {
+    /// Whether the sender was told that all of a packet of its own has arrived: its receiver reads nothing in it,
+    /// not even the acknowledgement.
+    pub(crate) fn is_over(&self, packet: &Packet<'_>) -> bool {
+        let len = packet.payload.len() as i64 + fin_len(packet);
+        !packet.has(SYN)
+            && self.place_in(packet).is_some_and(|start| start + len.max(1) <= self.told_ack)
+    }
+
+    /// The guard reads an acknowledgement of the receiver, which may be `over` with the packet that carries it;
+    /// false if it is an old one.
+    pub(crate) fn read_ack(&mut self, packet: &Packet<'_>, shift: u8, over: bool) -> bool {
         let Some(isn) = self.isn_out else { return true };
         let acked = offset(packet.ack, isn);
         if acked > self.out.len() as i64 + 1 || acked < -1 {
@@ -165,7 +174,7 @@ impl Way {
         let fresh = edge + (1 << shift) > self.edge && acked >= self.acked;
         self.has(self.acked, acked);
         self.acked = self.acked.max(acked);
-        self.in_hand = Some(acked);
+        self.in_hand = Some(acked).filter(|_| !over);
         self.edge = self.edge.max(edge);
         for (left, right) in &packet.options.sack {
             let (left, right) = (offset(*left, isn), offset(*right, isn));
