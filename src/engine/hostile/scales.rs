@@ -259,8 +259,10 @@ fn a_probe_carries_the_oldest_octet_whatever_draws_it() {
 #[test]
 fn an_acknowledgement_inside_of_an_edit_carries_no_octets() {
     let mut trace = greeted(&Personality::MAILGUARD);
-    trace.client(1, 8, ACK, "X\r\n");
-    assert_eq!(trace.client(2, 8, ACK, ""), ["inside 2 8 . \"\""]);
+    trace.client(1, 8, ACK, "EHLO me\r\n");
+    assert_eq!(trace.server(8, 10, ACK, "250 OK\r\n").len(), 1);
+    // The line end has become the rest of the refusal.
+    assert_eq!(trace.server(15, 10, ACK, ""), ["outside 14 10 . \"\""]);
 }
 
 #[test]
