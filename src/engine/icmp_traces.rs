@@ -3,6 +3,7 @@
 use super::fragment_traces::{Guard, cut, finish, segment};
 use super::traces::Trace;
 use super::*;
+use crate::policy::Personality;
 use crate::wire::checksum;
 use crate::wire::packet::flags::ACK;
 use crate::wire::packet::seal;
@@ -246,6 +247,40 @@ fn a_path_is_narrow_for_ten_minutes_after_the_last_error() {
             assert_eq!(longest_of_its_own(&mut it, ipv6), fits, "{errors:?} {millis}");
         }
     }
+}
+
+#[test]
+fn an_unanswered_syn_ack_may_be_refused_by_a_router() {
+    let mut it = Guard::new(false);
+    it.engine = Engine::new(it.engine.config.clone());
+    it.say(true, 99, 0, flags::SYN, "");
+    let left = it.say(false, 499, 100, flags::SYN | ACK, "").pop().unwrap();
+    let packet = error((3, 1), 0, &left, 28);
+    assert_eq!(it.give(Leg::Outside, packet.clone()).concat(), packet);
+    it.say(true, 100, 500, ACK, "");
+    assert!(it.give(Leg::Outside, packet).is_empty(), "it was answered");
+}
+
+#[test]
+fn an_acknowledged_fin_counts_in_a_quote() {
+    let mut trace = Trace::open(&Personality::MAILGUARD);
+    trace.server(1, 1, ACK | flags::FIN, "220 m\r\n");
+    let left = trace.client_raw(1, 9, ACK, "QUIT\r\n");
+    let packet = error((3, 1), 0, &left, 99);
+    assert_eq!(trace.send_raw(Leg::Inside, &packet), [packet]);
+}
+
+#[test]
+fn what_the_guard_sends_itself_fits_the_path_with_its_options() {
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    trace.timestamps = Some((1000, 1000));
+    trace.handshake();
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.client(7, 8, ACK, &"NOOP\r\n".repeat(150));
+    let left = trace.client_raw(1, 8, ACK, "QUIT\r\n");
+    let left = trace.send_raw(Leg::Inside, &error((3, 4), 552, &left, 28));
+    let sizes: Vec<_> = left.iter().map(Vec::len).collect();
+    assert_eq!(sizes.iter().max(), Some(&552), "{sizes:?}");
 }
 
 #[test]

@@ -215,9 +215,7 @@ impl Half {
                 let start = self.map.to_original(span.start, Round::Up);
                 let end = self.map.to_original(span.end, Round::Down);
                 self.stand_in.refill(Span { start, end });
-                if self.stand_in.promised() > image {
-                    self.stand_in.extend(Span { start, end }, front);
-                }
+                self.stand_in.extend(Span { start, end }, front);
             }
         }
         if self.stand_in.is_standing() {

@@ -115,8 +115,7 @@ impl Flow {
         }
         // A copy of the answer to the SYN of this connection begins none, even if that SYN was said
         // again: octets would be judged anew that the server has already.
-        let is_copy = !matches!(self.stage, Stage::SynSent | Stage::SynReceived)
-            && self.ends.to_client.is_known()
+        let is_copy = self.ends.to_client.is_known()
             && answers(headers, self.halves.to_server.space.iss())
             && self.halves.to_client.space.iss() == Seq::new(headers.seq);
         let reborn = self.reborn.as_deref().copied().filter(|_| !is_copy);

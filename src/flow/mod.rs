@@ -186,11 +186,7 @@ impl Flow {
 
     /// Which way a packet of this connection travels.
     fn direction(&self, headers: &Headers) -> Direction {
-        if headers.source == self.client && headers.destination == self.server {
-            Direction::ToServer
-        } else {
-            Direction::ToClient
-        }
+        if headers.source == self.client { Direction::ToServer } else { Direction::ToClient }
     }
 
     /// The leg by which packets in `direction` leave.

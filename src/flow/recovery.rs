@@ -178,11 +178,9 @@ impl Flow {
                 half.repairs.free();
                 continue;
             }
-            if half.store.sent() == half.store.una() && !half.store.is_empty() {
-                // The window is closed and may have opened unheard: a probe of one octet asks
-                // (RFC 9293 section 3.8.6.1).
-                half.store.mark_sent(half.store.una() + 1);
-            }
+            // If nothing is in flight, the window is closed and may have opened unheard: a probe of one
+            // octet asks (RFC 9293 section 3.8.6.1).
+            half.store.mark_sent(half.store.una() + 1);
             match half.repairs.ring(half.ledge(), size, context.now) {
                 Ring::Repeat(spans) => {
                     for span in spans.into_iter().filter(|span| !span.is_empty()) {

@@ -369,3 +369,32 @@ fn pieces(span: Span, room: usize) -> impl Iterator<Item = Span> {
         Span { start, end: (start + room).min(span.end) }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_block_alone_beyond_the_acknowledgement_reports_no_repeat() {
+        // What would be read for a second one is 0, and these lie on both sides of its antipode.
+        let minted = Minted {
+            source: "192.0.2.10:40000".parse().unwrap(),
+            destination: "198.51.100.25:25".parse().unwrap(),
+            hop_limit: 64,
+            traffic_class: 0,
+            flow_label: 0,
+            seq: 0,
+            ack: 0x7fff_ff00,
+            flags: flags::ACK,
+            window: 0,
+            timestamps: None,
+            sack_blocks: &[(0x7fff_fff0, 0x8000_0010)],
+        };
+        let made = minted.headers();
+        let mut packet = made.octets().to_vec();
+        let addresses = (minted.source.ip(), minted.destination.ip());
+        seal(&mut packet, made.tcp_start, addresses, false);
+        let headers = Headers::parse(&packet).unwrap();
+        assert!(!is_repeat_report(&headers, headers.option_list(&packet), 1));
+    }
+}

@@ -248,12 +248,11 @@ impl Flow {
             span.start = half.map.to_edited(start.max(half.map.floor()), Round::Down).max(una);
             span.end = half.map.to_edited(end, Round::Up).max(span.start);
         }
-        let goes_on = carries && span.end >= sent && sent < nxt.min(half.edge);
         if span.end <= half.promised() {
             // The guard sees to those itself; their sender needs nothing but to hear that.
             span = Span { start: sent, end: sent };
         }
-        if nxt > nxt_before || goes_on {
+        if nxt > nxt_before {
             span.start = span.start.min(sent);
             span.end = nxt;
         }

@@ -107,6 +107,27 @@ fn a_receiver_whose_window_stays_closed_is_not_gone_while_it_answers() {
 }
 
 #[test]
+fn probes_of_a_closed_window_come_ever_more_slowly() {
+    let mut trace = promised_beyond_the_window();
+    for _ in 0..12 {
+        server_opens(&mut trace, 1001, 0);
+        ring(&mut trace);
+    }
+    assert!(trace.engine.next_deadline().unwrap() - trace.now >= 4 * REPAIR_AFTER_MAX);
+}
+
+#[test]
+fn what_a_receiver_reports_behind_a_promise_joins_it() {
+    let mut trace = with_sack();
+    trace.client(7, 8, ACK, "NOOP\r\n");
+    trace.client(1, 8, ACK, "QUIT\r\n");
+    trace.client(13, 8, ACK, "RSET\r\n");
+    // One that begins at the acknowledgement is none.
+    assert_eq!(trace.server_with_sack(8, 1, (1, 19)), ["outside 8 13 . \"\" sack 13-19"]);
+    assert_eq!(trace.server_with_sack(8, 1, (7, 19)), ["outside 8 19 . \"\""]);
+}
+
+#[test]
 fn a_connection_that_is_given_up_is_forgotten_soon() {
     let mut trace = promised_beyond_the_window();
     while trace.engine.counters().events(Event::ReceiverGone) == 0 {

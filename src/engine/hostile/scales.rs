@@ -5,7 +5,7 @@ use super::super::*;
 use super::segments::{insert_option, refuses};
 use super::{greeted, later};
 use crate::policy::Personality;
-use crate::wire::packet::flags::{ACK, PSH, RST, SYN};
+use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN};
 
 /// A handshake in which each end adds an option of its own, and the greeting.
 fn with_options(mut trace: Trace, client: [u8; 4], server: [u8; 4]) -> Trace {
@@ -189,4 +189,87 @@ fn a_repeat_of_what_was_judged_forces_no_verdict() {
     assert_eq!(trace.server(8, 10, ACK, "250 2.0.0 Ok"), ["outside 8 10 . \"250 OK\""]);
     // It ends where the octets begin that wait for their line end.
     assert_eq!(trace.server(8, 10, ACK, "250 2."), ["outside 8 10 . \"250 OK\""]);
+}
+
+/// What leaves for `packet` from a guard whose device takes super-segments: length, segment size,
+/// and whether the segments are marked for congestion.
+fn offloaded(trace: &mut Trace, leg: Leg, packet: &[u8]) -> Vec<(usize, Option<u16>, bool)> {
+    trace.engine.config.offload = true;
+    let (mut packet, mut outbox) = (packet.to_vec(), Outbox::default());
+    trace.engine.handle_packet(trace.now, leg, &mut packet, Offload::default(), &mut outbox);
+    trace.engine.config.offload = false;
+    let left = outbox.departures(&packet).filter(|left| left.leg == Leg::Inside);
+    left.map(|left| (left.packet.len(), left.offload.gso_size, left.offload.ecn)).collect()
+}
+
+#[test]
+fn a_super_segment_is_as_long_as_a_packet_can_be() {
+    // What waits behind a hole leaves with what fills it, and what waits for a code is minted.
+    let mail = "x".repeat(10_000);
+    for fills in [true, false] {
+        let mut trace = scaled(Some((1000, 1000)));
+        trace.client(1, 8, ACK, "DATA\r\n");
+        if fills {
+            trace.server(8, 7, ACK, "354 go\r\n");
+        }
+        let ack = if fills { 16 } else { 8 };
+        for index in 1..8 {
+            trace.client(7 + 10_000 * index, ack, ACK, &mail);
+        }
+        let first = trace.craft(Leg::Outside, 7, ack, ACK, &mail);
+        let left = if fills {
+            offloaded(&mut trace, Leg::Outside, &first)
+        } else {
+            trace.send(Leg::Outside, first);
+            let code = trace.craft(Leg::Inside, 8, 7, ACK, "354 go\r\n");
+            offloaded(&mut trace, Leg::Inside, &code)
+        };
+        let sizes: Vec<_> = left.iter().map(|(len, ..)| *len).collect();
+        assert_eq!(sizes.iter().map(|len| len - 52).sum::<usize>(), 80_000, "{sizes:?}");
+        assert!(sizes.len() == 2 && sizes[0] > 65_000 && sizes[0] <= 65_535, "{sizes:?}");
+        assert!(left.iter().all(|&(_, size, ecn)| size == Some(524) && !ecn), "{left:?}");
+    }
+}
+
+#[test]
+fn while_the_guard_answers_the_echo_is_of_what_it_has() {
+    let mut trace = scaled(Some((1000, 1000)));
+    trace.timestamps = Some((1500, 1000));
+    trace.client(1, 8, ACK, "HELO a\r\n");
+    trace.timestamps = Some((1600, 1000));
+    trace.client(15, 8, ACK, "NOOP\r\n");
+    // The server has not got that line yet when it answers.
+    trace.timestamps = Some((2000, 1000));
+    let packet = trace.craft(Leg::Inside, 8, 1, ACK, "250 hi\r\n");
+    let left = trace.send_raw(Leg::Inside, &packet);
+    let headers = Headers::parse(&left[0]).unwrap();
+    assert_eq!(headers.options.timestamps, Some((2000, 1500)));
+}
+
+#[test]
+fn a_probe_carries_the_oldest_octet_whatever_draws_it() {
+    let mut trace = greeted(&Personality::MAILGUARD);
+    // 900 octets become 1,800, of which the window took 1,000.
+    trace.client(1, 8, ACK, &"X\r\n".repeat(300));
+    let packet = opens(&trace, Leg::Inside, 8, 1001, 0);
+    trace.send(Leg::Inside, packet);
+    assert_eq!(trace.client(901, 8, ACK, "N"), ["inside 1001 8 . \"\\r\""]);
+}
+
+#[test]
+fn an_acknowledgement_inside_of_an_edit_carries_no_octets() {
+    let mut trace = greeted(&Personality::MAILGUARD);
+    trace.client(1, 8, ACK, "EHLO me\r\n");
+    assert_eq!(trace.server(8, 10, ACK, "250 OK\r\n").len(), 1);
+    // The line end has become the rest of the refusal.
+    assert_eq!(trace.server(15, 10, ACK, ""), ["outside 14 10 . \"\""]);
+}
+
+#[test]
+fn a_fin_takes_with_it_what_was_held() {
+    let mut trace = greeted(&Personality::PIX40);
+    trace.client(1, 8, ACK, "EHLO me\r\n");
+    assert_eq!(trace.server(8, 10, ACK, "250 2.0.0 Ok"), ["outside 8 10 . \"250 OK\""]);
+    let left = trace.server(20, 10, ACK | FIN, "");
+    assert_eq!(left, ["outside 14 10 F. \"      \""]);
 }
