@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::balance::Happened;
 use crate::ledger::{Ledger, Offer, Progress, Told};
 use crate::packet::{FIN, Packet, SYN};
 use crate::reference::Edited;
@@ -419,10 +420,10 @@ impl Way {
         Ok(())
     }
 
-    /// A call has ended; `is_dropped` says that the packet in hand counts for nothing.
-    pub(crate) fn called(&mut self, other_read: usize, is_dropped: bool, strict: bool) {
+    /// A call has ended; the packet in hand counts for nothing, or its octets do not.
+    pub(crate) fn called(&mut self, other_read: usize, happened: &Happened, strict: bool) {
         self.calls += 1;
-        if let Some(undo) = self.undo.take().filter(|_| is_dropped) {
+        if let Some(undo) = self.undo.take().filter(|_| happened.is_refused()) {
             self.seen.truncate(undo.start);
             self.seen.extend(undo.seen);
             self.contiguous = undo.contiguous;
@@ -430,7 +431,7 @@ impl Way {
             self.has_hole = undo.has_hole;
             self.had_hole = undo.had_hole;
         }
-        let acked = self.in_hand.take().filter(|_| !is_dropped);
+        let acked = self.in_hand.take().filter(|_| !happened.is_dropped());
         if let Some(acked) = acked.filter(|acked| *acked > self.believed) {
             self.believed = acked;
             self.ledger.heard.push((acked, self.told_ack));
