@@ -27,6 +27,8 @@ pub(crate) struct Way {
     /// What the receiver has acknowledged and reported, and the right edge of its window.
     acked: i64,
     reported: i64,
+    /// It had reported octets beyond its acknowledgement, since the last entry of the ledger.
+    had_reports: bool,
     edge: i64,
     /// What the packet in hand has changed, should it be dropped.
     undo: Option<Undo>,
@@ -164,6 +166,7 @@ impl Way {
         }
         let edge = acked + (i64::from(packet.window) << shift);
         let fresh = edge + (1 << shift) > self.edge && acked >= self.acked;
+        self.had_reports |= self.reported > self.acked;
         self.has(self.acked, acked);
         self.acked = self.acked.max(acked);
         self.in_hand = Some(acked);
@@ -297,11 +300,12 @@ impl Way {
             self.ledger.told.push(Told {
                 ack,
                 acked: self.acked,
-                reports: self.reported > self.acked,
+                reports: self.had_reports || self.reported > self.acked,
                 contiguous: self.contiguous,
                 hole: self.has_hole || self.was_trimmed,
             });
             self.has_hole = self.contiguous < self.seen.len();
+            self.had_reports = self.reported > self.acked;
         }
         let edge = ack + (i64::from(packet.window) << shift);
         let least = match origin {
