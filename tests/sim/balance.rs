@@ -76,6 +76,11 @@ impl Happened {
             .any(|drop| !matches!(drop, DropReason::MemoryFull | DropReason::BufferFull))
     }
 
+    /// The packet was dropped, or its octets were.
+    pub(crate) fn is_refused(&self) -> bool {
+        !self.drops.is_empty()
+    }
+
     /// Octets beyond the window were cut from the packet.
     pub(crate) fn is_trimmed(&self) -> bool {
         self.is_trimmed

@@ -188,14 +188,14 @@ impl Laws {
 
     /// The call is over: everything that it caused has been shown.
     pub(crate) fn called(&mut self, happened: &Happened) -> Result<(), String> {
-        let (is_dropped, strict) = (happened.is_dropped(), self.mode.inspects());
+        let strict = self.mode.inspects();
         for flow in self.flows.values_mut() {
             if happened.is_trimmed() {
                 flow.ways[self.cause.speaker].trim();
             }
             let read = [flow.ways[0].contiguous(), flow.ways[1].contiguous()];
-            flow.ways[0].called(read[1], is_dropped, strict);
-            flow.ways[1].called(read[0], is_dropped, strict);
+            flow.ways[0].called(read[1], happened, strict);
+            flow.ways[1].called(read[0], happened, strict);
         }
         if !strict {
             return Ok(());

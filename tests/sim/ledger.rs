@@ -14,7 +14,8 @@ const CREEP: i64 = 1;
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) ack: i64,
-    /// What the receiver had acknowledged then, and whether it had reported octets beyond.
+    /// What the receiver had acknowledged then, and whether it had reported octets beyond since the last
+    /// entry.
     pub(crate) acked: i64,
     pub(crate) reports: bool,
     /// What the guard had read without a hole, and whether there was one since the last entry.

@@ -14,8 +14,8 @@ thread_local! {
     static RECORD: RefCell<Record> = RefCell::default();
 }
 
-/// Records packets at the guard's two legs, if it is on. Several of one run, one after the other, go
-/// on in one record.
+/// Records packets at the guard's two legs, if it is on. A new one begins a new record: of several runs
+/// the last is kept, in which the failure shows.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Trace {
     on: bool,
@@ -30,6 +30,9 @@ pub(crate) struct Record {
 
 impl Trace {
     pub(crate) fn new(on: bool) -> Self {
+        if on {
+            drop(Record::take());
+        }
         Self { on }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::balance::Happened;
 use crate::ledger::{Ledger, Offer, Progress, Told};
 use crate::packet::{FIN, Packet, SYN};
 use crate::reference::Edited;
@@ -26,6 +27,8 @@ pub(crate) struct Way {
     /// What the receiver has acknowledged and reported, and the right edge of its window.
     acked: i64,
     reported: i64,
+    /// It had reported octets beyond its acknowledgement, since the last entry of the ledger.
+    had_reports: bool,
     edge: i64,
     /// What the packet in hand has changed, should it be dropped.
     undo: Option<Undo>,
@@ -172,6 +175,7 @@ impl Way {
         }
         let edge = acked + (i64::from(packet.window) << shift);
         let fresh = edge + (1 << shift) > self.edge && acked >= self.acked;
+        self.had_reports |= self.reported > self.acked;
         self.has(self.acked, acked);
         self.acked = self.acked.max(acked);
         self.in_hand = Some(acked).filter(|_| !over);
@@ -305,11 +309,12 @@ impl Way {
             self.ledger.told.push(Told {
                 ack,
                 acked: self.acked,
-                reports: self.reported > self.acked,
+                reports: self.had_reports || self.reported > self.acked,
                 contiguous: self.contiguous,
                 hole: self.has_hole || self.was_trimmed,
             });
             self.has_hole = self.contiguous < self.seen.len();
+            self.had_reports = self.reported > self.acked;
         }
         let edge = ack + (i64::from(packet.window) << shift);
         let least = match origin {
@@ -428,10 +433,10 @@ impl Way {
         Ok(())
     }
 
-    /// A call has ended; `is_dropped` says that the packet in hand counts for nothing.
-    pub(crate) fn called(&mut self, other_read: usize, is_dropped: bool, strict: bool) {
+    /// A call has ended; the packet in hand counts for nothing, or its octets do not.
+    pub(crate) fn called(&mut self, other_read: usize, happened: &Happened, strict: bool) {
         self.calls += 1;
-        if let Some(undo) = self.undo.take().filter(|_| is_dropped) {
+        if let Some(undo) = self.undo.take().filter(|_| happened.is_refused()) {
             self.seen.truncate(undo.start);
             self.seen.extend(undo.seen);
             self.contiguous = undo.contiguous;
@@ -439,7 +444,7 @@ impl Way {
             self.has_hole = undo.has_hole;
             self.had_hole = undo.had_hole;
         }
-        let acked = self.in_hand.take().filter(|_| !is_dropped);
+        let acked = self.in_hand.take().filter(|_| !happened.is_dropped());
         if let Some(acked) = acked.filter(|acked| *acked > self.believed) {
             self.believed = acked;
             self.ledger.heard.push((acked, self.told_ack));
