@@ -147,6 +147,22 @@ impl Flow {
         Ok(())
     }
 
+    /// A server that speaks of another connection before it answers the SYN has an old one, of which the
+    /// client knows nothing more. The client would reset it if it heard of it, and get its answer then
+    /// (RFC 9293 sections 3.5.1 and 3.10.7.3); here it would not pass, so the guard does that.
+    pub(super) fn answer_half_open(
+        &self,
+        direction: Direction,
+        headers: &Headers,
+        context: &mut Context<'_>,
+    ) {
+        let asked = [Some(self.halves.to_server.space.iss()), self.reborn.as_ref().map(|r| r.iss)];
+        let is_answer = asked.into_iter().flatten().any(|iss| answers(headers, iss));
+        if self.stage == Stage::SynSent && direction == Direction::ToClient && !is_answer {
+            self.answer_with_reset(direction, headers, context);
+        }
+    }
+
     /// Takes a reset. It passes when it lies where the receiver may believe it (RFC 5961
     /// section 3.2); the flow lives on for a while, in case the receiver does not.
     pub(super) fn handle_reset(
