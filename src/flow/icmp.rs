@@ -76,10 +76,12 @@ impl Flow {
         let Some(mtu) = quote.mtu else { return };
         let least = if self.client.is_ipv6() { PATH_MTU_MIN_IPV6 } else { PATH_MTU_MIN_IPV4 };
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).max(least);
+        // Whatever length the error quotes, no segment was longer.
+        let most = usize::from(self.segment_size(direction, 0));
         let path = &mut self.path_mtu[direction];
         *path = Some(path.unwrap_or(u16::MAX).min(mtu));
         let (_, end, _) = self.halves[direction].ledge();
-        let span = Span { start: at, end: end.min(at + quote.len) };
+        let span = Span { start: at, end: end.min(at + quote.len.min(most)) };
         if !span.is_empty() {
             context.counters.happened(Event::Repaired);
             self.send_again(direction, span, context);
