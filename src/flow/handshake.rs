@@ -205,14 +205,16 @@ impl Flow {
                 return Err(DropReason::OutOfWindow);
             };
             // What the sender has said up to here, its FIN included.
-            let end = half.reassembly.end();
+            let (front, end) = (half.reassembly.front(), half.reassembly.end());
             let end = end + usize::from(half.fin == Some(end));
-            if at > end {
-                // Beyond it the receiver challenges, and goes on: the distance stays.
-                is_exact = false;
-                Seq::new(half.next_seq().get().wrapping_add(at.past(end) as u32))
-            } else if at >= half.reassembly.front() {
+            if at == end || at == front {
                 half.next_seq()
+            } else if at > front {
+                // Beyond it the receiver challenges, and goes on: the distance stays. Between octets that
+                // wait for a verdict it expects nothing either.
+                is_exact = false;
+                let beyond = at.past(if at > end { end } else { front });
+                Seq::new(half.next_seq().get().wrapping_add(beyond as u32))
             } else {
                 half.space.seq_of(half.map.to_edited(at, Round::Down).min(half.store.sent()))
             }
