@@ -264,3 +264,17 @@ fn a_server_that_still_has_the_old_connection_is_reset_by_the_client_that_asks_a
     }
     assert!(trace.client(70_001, 9, ACK, "").is_empty());
 }
+
+#[test]
+fn a_challenge_is_heard_beside_octets_that_wait_for_a_hole_to_be_filled() {
+    let mut trace = Trace::with_sack();
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.client(500, 8, ACK, "x");
+    assert!(trace.server(8, 1, ACK, "").is_empty(), "to a live client a duplicate");
+    // The client has lost its memory; what the server says lets it reset the old connection.
+    trace.client(70_000, 0, SYN, "");
+    assert_eq!(trace.server(8, 1, ACK, ""), ["outside 8 1 . \"\""]);
+    assert_eq!(trace.client(1, 0, RST, "").len(), 1);
+    trace.client(70_000, 0, SYN, "");
+    assert_eq!(trace.server(0, 70_001, SYN | ACK, "").len(), 1);
+}
