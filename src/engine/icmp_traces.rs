@@ -344,3 +344,16 @@ fn octets_that_only_the_guard_knows_to_be_missing_leave_again() {
     assert_eq!(left[0], (Leg::Inside, 40 + 6 + text.len()), "{left:?}");
     assert_eq!(left[1].0, Leg::Outside);
 }
+
+#[test]
+fn an_error_draws_no_more_than_the_segment_that_it_can_be_about() {
+    let mut trace = Trace::with_sack();
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.client(7, 8, ACK, &"NOOP\r\n".repeat(160));
+    let mut quoted = trace.client_raw(1, 8, ACK, "QUIT\r\n");
+    quoted[2..4].fill(0xff);
+    let packet = error((3, 4), 1500, &quoted, 28);
+    let left = trace.send_raw(Leg::Inside, &packet);
+    let octets: usize = left[..left.len() - 1].iter().map(|packet| packet.len() - 40).sum();
+    assert!((1..=536).contains(&octets), "{octets} octets, of 966 that were promised");
+}

@@ -146,6 +146,22 @@ impl Flow {
         Ok(())
     }
 
+    /// A server that speaks of another connection before it answers the SYN has an old one, of which the
+    /// client knows nothing more. The client would reset it if it heard of it, and get its answer then
+    /// (RFC 9293 sections 3.5.1 and 3.10.7.3); here it would not pass, so the guard does that.
+    pub(super) fn answer_half_open(
+        &self,
+        direction: Direction,
+        headers: &Headers,
+        context: &mut Context<'_>,
+    ) {
+        let asked = [Some(self.halves.to_server.space.iss()), self.reborn.as_ref().map(|r| r.iss)];
+        let is_answer = asked.into_iter().flatten().any(|iss| answers(headers, iss));
+        if self.stage == Stage::SynSent && direction == Direction::ToClient && !is_answer {
+            self.answer_with_reset(direction, headers, context);
+        }
+    }
+
     /// Takes a reset. It passes when it lies where the receiver may believe it (RFC 5961
     /// section 3.2); the flow lives on for a while, in case the receiver does not.
     pub(super) fn handle_reset(
@@ -188,14 +204,16 @@ impl Flow {
                 return Err(DropReason::OutOfWindow);
             };
             // What the sender has said up to here, its FIN included.
-            let end = half.reassembly.end();
+            let (front, end) = (half.reassembly.front(), half.reassembly.end());
             let end = end + usize::from(half.fin == Some(end));
-            if at > end {
-                // Beyond it the receiver challenges, and goes on: the distance stays.
-                is_exact = false;
-                Seq::new(half.next_seq().get().wrapping_add(at.past(end) as u32))
-            } else if at >= half.reassembly.front() {
+            if at == end || at == front {
                 half.next_seq()
+            } else if at > front {
+                // Beyond it the receiver challenges, and goes on: the distance stays. Between octets that
+                // wait for a verdict it expects nothing either.
+                is_exact = false;
+                let beyond = at.past(if at > end { end } else { front });
+                Seq::new(half.next_seq().get().wrapping_add(beyond as u32))
             } else {
                 half.space.seq_of(half.map.to_edited(at, Round::Down).min(half.store.sent()))
             }

@@ -85,13 +85,15 @@ impl Flow {
         let least = if self.client.is_ipv6() { PATH_MTU_MIN_IPV6 } else { PATH_MTU_MIN_IPV4 };
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).max(least);
         self.forget_old_paths(context.now);
+        // Whatever length the error quotes, no segment was longer.
+        let most = usize::from(self.segment_size(direction, 0));
         let path = &mut self.path_mtu[direction];
         // One that names more than is believed says nothing of the narrower link.
         if path.is_none_or(|path| mtu <= path.mtu) {
             *path = Some(PathMtu { mtu, until: context.now + PATH_MTU_LIFE });
         }
         let (_, end, _) = self.halves[direction].ledge();
-        let span = Span { start: at, end: end.min(at + quote.len) };
+        let span = Span { start: at, end: end.min(at + quote.len.min(most)) };
         if !span.is_empty() {
             context.counters.happened(Event::Repaired);
             self.send_again(direction, span, context);

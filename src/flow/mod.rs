@@ -250,7 +250,11 @@ impl Flow {
             if headers.has(flags::RST) {
                 self.handle_reset(direction, &headers, packet, context)?;
             } else {
-                self.handle_segment(direction, &headers, packet, context)?;
+                let handled = self.handle_segment(direction, &headers, packet, context);
+                if handled == Err(DropReason::BadHandshake) {
+                    self.answer_half_open(direction, &headers, context);
+                }
+                handled?;
             }
         }
         if self.is_over() && !matches!(self.stage, Stage::Reset { .. }) {

@@ -133,7 +133,9 @@ impl Flow {
         packet: &[u8],
     ) -> bool {
         let half = &self.halves[!direction];
-        if !half.stands_in() {
+        // A client that asks for a new connection has to hear that the server still has the old one.
+        let is_challenge = self.reborn.is_some() && !half.has_promised();
+        if !half.stands_in() || is_challenge {
             return false;
         }
         let list = headers.option_list(packet);

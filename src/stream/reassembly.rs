@@ -54,8 +54,11 @@ struct Ahead {
 pub struct Reassembly {
     /// The first octet that was not judged.
     front: Offset,
-    /// In order, not judged yet.
+    /// In order; behind the first `judged`, not judged yet.
     ready: Vec<u8>,
+    /// They go when they are half of all: octets that wait by the million, and are let through line by
+    /// line, do not move up with each line.
+    judged: usize,
     /// Out of order. Absent in the usual case, so that an idle flow stays small.
     ahead: Option<Box<Ahead>>,
 }
@@ -68,12 +71,12 @@ impl Reassembly {
 
     /// The end of what came in order.
     pub fn end(&self) -> Offset {
-        self.front + self.ready.len()
+        self.front + self.ready().len()
     }
 
     /// Octets that are in order and not judged.
     pub fn ready(&self) -> &[u8] {
-        &self.ready
+        self.ready.get(self.judged..).unwrap_or_default()
     }
 
     /// Whether octets wait behind a hole.
@@ -114,7 +117,7 @@ impl Reassembly {
         if gap == 0 && self.ahead.is_none() && self.ready.is_empty() {
             return Ok(Arrival::Next { skip });
         }
-        if self.ready.len() + gap + fresh.len() > WAITING_OCTETS_MAX {
+        if self.ready().len() + gap + fresh.len() > WAITING_OCTETS_MAX {
             return Err(Full);
         }
         if gap == 0 && self.ahead.is_none() {
@@ -172,16 +175,19 @@ impl Reassembly {
     /// The first `judged` octets were judged: ready ones, or of an [`Arrival::Next`].
     pub fn advance(&mut self, judged: usize) {
         self.front = self.front + judged;
-        if judged < self.ready.len() {
-            self.ready.drain(..judged);
-        } else if !self.ready.is_empty() {
+        self.judged += judged;
+        if self.judged >= self.ready.len() {
             self.ready = Vec::new();
+            self.judged = 0;
+        } else if self.judged >= self.ready.len() / 2 {
+            self.ready.drain(..self.judged);
+            self.judged = 0;
         }
     }
 
     /// Keeps what was not judged of an [`Arrival::Next`]; what does not fit will come again.
     pub fn keep_ready(&mut self, octets: &[u8]) {
-        let room = WAITING_OCTETS_MAX.saturating_sub(self.ready.len());
+        let room = WAITING_OCTETS_MAX.saturating_sub(self.ready().len());
         self.ready.extend_from_slice(&octets[..octets.len().min(room)]);
     }
 
@@ -189,6 +195,7 @@ impl Reassembly {
     pub fn free(&mut self) {
         self.front = self.end();
         self.ready = Vec::new();
+        self.judged = 0;
         self.ahead = None;
     }
 }
@@ -309,5 +316,24 @@ mod tests {
         reassembly.arrive(Offset::new(9), b"x").unwrap();
         reassembly.free();
         assert_eq!((reassembly.memory(), reassembly.front()), (0, Offset::new(6)));
+    }
+
+    #[test]
+    fn what_is_let_through_bit_by_bit_is_not_moved_each_time() {
+        let octets: Vec<u8> = (0..1000).map(|n| n as u8).collect();
+        let mut reassembly = Reassembly::default();
+        reassembly.keep_ready(&octets);
+        let mut moves = 0;
+        for at in 0..999 {
+            let before = reassembly.ready.len();
+            assert_eq!(reassembly.ready(), &octets[at..]);
+            assert_eq!(reassembly.end(), Offset::new(1000));
+            reassembly.advance(1);
+            moves += usize::from(reassembly.ready.len() < before) * reassembly.ready.len();
+            assert!(reassembly.ready.len() <= 2 * reassembly.ready().len());
+        }
+        assert!(moves < 2 * octets.len(), "{moves} octets moved up");
+        reassembly.advance(1);
+        assert!(reassembly.memory() == 0 && reassembly.front() == reassembly.end());
     }
 }

@@ -249,3 +249,32 @@ fn a_copied_handshake_lets_nothing_be_judged_twice() {
     let left = trace.client(1, 1, ACK, "NOOP  EXPN root\r\n");
     assert_eq!(left, ["inside 1 1 . \"NOOP\\r\\nNOOP     \\r\\n\""]);
 }
+
+#[test]
+fn a_server_that_still_has_the_old_connection_is_reset_by_the_client_that_asks_anew() {
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    trace.client(70_000, 0, SYN, "");
+    assert_eq!(trace.server(8, 9, ACK, ""), ["inside 9 4294962297 R \"\""]);
+    // What may be an answer is none of it, and nothing is made of what comes from the client.
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    trace.client(70_000, 0, SYN, "");
+    trace.client(80_000, 0, SYN, "");
+    for ack in [70_001, 80_001] {
+        assert!(trace.server(8, ack, ACK, "").is_empty());
+    }
+    assert!(trace.client(70_001, 9, ACK, "").is_empty());
+}
+
+#[test]
+fn a_challenge_is_heard_beside_octets_that_wait_for_a_hole_to_be_filled() {
+    let mut trace = Trace::with_sack();
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.client(500, 8, ACK, "x");
+    assert!(trace.server(8, 1, ACK, "").is_empty(), "to a live client a duplicate");
+    // The client has lost its memory; what the server says lets it reset the old connection.
+    trace.client(70_000, 0, SYN, "");
+    assert_eq!(trace.server(8, 1, ACK, ""), ["outside 8 1 . \"\""]);
+    assert_eq!(trace.client(1, 0, RST, "").len(), 1);
+    trace.client(70_000, 0, SYN, "");
+    assert_eq!(trace.server(0, 70_001, SYN | ACK, "").len(), 1);
+}

@@ -81,3 +81,18 @@ fn who_did_not_send_the_reset_is_told_before_it_is_forgotten() {
     assert!(left.contains("inside 9 ") && left.contains("outside 8 "), "{left}");
     assert_eq!(trace.engine.counters().flows, 0);
 }
+
+#[test]
+fn a_reset_between_octets_that_wait_for_a_verdict_is_not_made_one_that_is_believed() {
+    let mut trace = greeted(&Personality::MAILGUARD);
+    trace.client(1, 8, ACK, "DATA\r\nEXPN x\r\n");
+    assert!(trace.client(9, 8, RST, "")[0].starts_with("inside 9 "), "the server expects 7");
+    let left = trace.server(8, 7, ACK, "503 no\r\n");
+    assert_eq!(left[1], "inside 7 8 P. \"NOOP  \\r\\n\"");
+    // The client's own comes at either end of them.
+    for at in [7, 15] {
+        let mut trace = greeted(&Personality::MAILGUARD);
+        trace.client(1, 8, ACK, "DATA\r\nEXPN x\r\n");
+        assert!(trace.client(at, 8, RST, "")[0].starts_with("inside 7 "));
+    }
+}

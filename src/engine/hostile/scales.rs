@@ -261,8 +261,8 @@ fn an_acknowledgement_inside_of_an_edit_carries_no_octets() {
     let mut trace = greeted(&Personality::MAILGUARD);
     trace.client(1, 8, ACK, "EHLO me\r\n");
     assert_eq!(trace.server(8, 10, ACK, "250 OK\r\n").len(), 1);
-    // The line end has become the rest of the refusal.
-    assert_eq!(trace.server(15, 10, ACK, ""), ["outside 14 10 . \"\""]);
+    // The CR has become the rest of the refusal and a CR; the LF stands behind it.
+    assert_eq!(trace.server(15, 10, ACK, ""), ["outside 33 10 . \"\""]);
 }
 
 #[test]
