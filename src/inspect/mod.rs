@@ -8,6 +8,10 @@
 //! Must not know: offsets, segments, time.
 
 mod client;
+mod command;
+mod data;
+mod ehlo;
+mod greeting;
 mod server;
 
 #[cfg(test)]
@@ -41,6 +45,14 @@ pub enum Notice {
     GreetingMasked,
     /// The mail data has ended.
     MailDataEnded,
+    /// A line of the reply to EHLO was hidden.
+    KeywordHidden,
+    /// A character of an address became a space.
+    AddressBlanked,
+    /// A CR, LF or NUL that should not be there became a space.
+    OctetBlanked,
+    /// The server has agreed to TLS: nothing is inspected any more.
+    TlsStarted,
 }
 
 /// Why a judge cannot go on: the flow is to be reset.
@@ -48,6 +60,18 @@ pub enum Notice {
 pub enum Fault {
     /// Server and guard disagree on what the client said.
     Server(Disagreement),
+    /// A command that may not pass, and the personality resets then.
+    CommandRefused,
+    /// The client spoke before the greeting.
+    EarlyTalk,
+    /// The client did not wait for a reply where it has to (RFC 2920).
+    UnauthorizedPipelining,
+    /// Plain text behind STARTTLS, or behind the reply to it (CVE-2011-0411, CVE-2021-38371).
+    StartTlsInjection,
+    /// A CR, LF or NUL that should not be there, and the personality resets then.
+    StrayOctet,
+    /// BDAT without a size that everybody reads alike (RFC 3030 section 2).
+    BadChunkSize,
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Judges what the server sends: the greeting and the replies.
 
-use super::{Edits, Fault, Notice};
-use crate::limits::HELD_REPLY_OCTETS_MAX;
-use crate::policy::{Greeting, Personality};
-use crate::smtp::{Outstanding, ReplyLine, Session};
+use std::borrow::Cow;
 
-/// What the PIX 4 shows for a greeting (recog: `^SMTP/cmap ready_+$` behind the code).
-const CMAP: &[u8] = b"SMTP/cmap ready";
+use super::ehlo::EhloReply;
+use super::{Edits, Fault, Notice, greeting};
+use crate::limits::{GREETING_TEXT_MAX, HELD_REPLY_OCTETS_MAX};
+use crate::policy::{Greeting, Personality};
+use crate::smtp::{Outstanding, Phase, ReplyLine, Session};
 
 /// How far the trade of a reply has come.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +14,13 @@ enum Trade {
     /// Not begun.
     #[default]
     Not,
-    /// The server's own words stay: 4yz says that it cannot go on (RFC 5321 section 4.2.1).
+    /// The server's own words stay.
     Passes,
-    /// So many octets of the refusal have left.
-    Refusal(usize),
-    /// The refusal and the CR behind it have left.
+    /// The name of the host stays, and is not over.
+    Host,
+    /// So many octets of the new text have left.
+    Text(usize),
+    /// The new text and the CR behind it have left.
     Cr,
     /// More surplus came than may be held: it leaves as blanks.
     Blanks,
@@ -29,6 +31,7 @@ enum Trade {
 pub struct ServerJudge {
     line: ReplyLine,
     trade: Trade,
+    ehlo: EhloReply,
     /// What the reply that has begun answers, if anything: a command that passes meanwhile does
     /// not make it its own.
     answers: Option<Option<Outstanding>>,
@@ -49,18 +52,43 @@ impl ServerJudge {
         let mut at = 0;
         while at < octets.len() && edits.has_room() {
             let rest = &octets[at..];
+            if session.phase() == Phase::Tls {
+                if !session.has_begun_tls {
+                    // It would be taken for what came encrypted by a client that has read it already
+                    // (CVE-2021-38371).
+                    return Err(Fault::StartTlsInjection);
+                }
+                edits.pass(rest);
+                return Ok(octets.len());
+            }
             if !self.line.has_begun() && self.trade == Trade::Not {
                 self.answers = None;
             }
             let answers = *self.answers.get_or_insert_with(|| session.head());
             let taken = match answers {
-                Some(Outstanding::Refused) => {
+                Some(Outstanding::Withheld) => 0,
+                Some(Outstanding::Refused | Outstanding::Answered(_)) => {
                     self.trade(rest, is_stuck, session, personality, edits)?
                 }
-                Some(Outstanding::Greeting) if personality.greeting != Greeting::Pass => {
-                    self.mask(rest, session, personality.greeting, edits, notice)?
+                Some(Outstanding::Greeting) => match personality.greeting {
+                    Greeting::Pass => self.pass(rest, session, edits, notice)?,
+                    Greeting::Text(_) | Greeting::Host(_) => {
+                        self.trade(rest, is_stuck, session, personality, edits)?
+                    }
+                    Greeting::Keep20 | Greeting::All | Greeting::Esmtp | Greeting::Cmap => {
+                        self.mask(rest, is_stuck, session, personality, edits, notice)?
+                    }
+                },
+                Some(Outstanding::Ehlo) => {
+                    let (line, ehlo) = (&mut self.line, &mut self.ehlo);
+                    let (taken, code) =
+                        ehlo.judge(line, rest, is_stuck, session, personality, edits, notice);
+                    if let Some(code) = code {
+                        self.ended(code, session, notice)?;
+                    }
+                    taken
                 }
-                _ => self.pass(rest, session, edits)?,
+                _ => self.pass(rest, session, edits, notice)?,
             };
             if taken == 0 {
                 break;
@@ -71,11 +99,19 @@ impl ServerJudge {
     }
 
     /// The reply has ended.
-    fn ended(&mut self, code: u16, session: &mut Session) -> Result<(), Fault> {
+    fn ended(
+        &mut self,
+        code: u16,
+        session: &mut Session,
+        notice: &mut impl FnMut(Notice),
+    ) -> Result<(), Fault> {
         let said = match self.answers.take() {
             Some(Some(_)) => session.answered(code),
             Some(None) | None => session.said_unasked(code),
         };
+        if session.phase() == Phase::Tls {
+            notice(Notice::TlsStarted);
+        }
         said.map_err(Fault::Server)
     }
 
@@ -85,6 +121,7 @@ impl ServerJudge {
         octets: &[u8],
         session: &mut Session,
         edits: &mut impl Edits,
+        notice: &mut impl FnMut(Notice),
     ) -> Result<usize, Fault> {
         let mut end = None;
         let mut taken = 0;
@@ -98,7 +135,7 @@ impl ServerJudge {
         }
         edits.pass(&octets[..taken]);
         if let Some(code) = end {
-            self.ended(code, session)?;
+            self.ended(code, session, notice)?;
         }
         Ok(taken)
     }
@@ -107,28 +144,24 @@ impl ServerJudge {
     fn mask(
         &mut self,
         octets: &[u8],
+        is_stuck: bool,
         session: &mut Session,
-        greeting: Greeting,
+        personality: &Personality,
         edits: &mut impl Edits,
         notice: &mut impl FnMut(Notice),
     ) -> Result<usize, Fault> {
+        let mut clear = 0;
         for (at, &octet) in octets.iter().enumerate() {
-            let column = self.line.column();
-            let stays = match (column, octet) {
-                (_, b'\r' | b'\n') => true,
-                (0..3, digit) => digit.is_ascii_digit(),
-                (3, b' ' | b'-') => true,
-                _ => false,
-            };
-            let masked = match greeting {
-                _ if stays => octet,
-                Greeting::Pass => octet,
-                Greeting::Keep20 if matches!(octet, b'2' | b'0') => octet,
-                Greeting::Keep20 => b'*',
-                Greeting::Cmap => {
-                    column.checked_sub(4).and_then(|at| CMAP.get(at)).copied().unwrap_or(b'_')
+            if clear == 0 && personality.greeting == Greeting::Esmtp {
+                match greeting::esmtp(&octets[at..]) {
+                    greeting::Esmtp::Here => clear = greeting::ESMTP.len(),
+                    greeting::Esmtp::Perhaps if !is_stuck => return Ok(at),
+                    greeting::Esmtp::Perhaps | greeting::Esmtp::Not => {}
                 }
-            };
+            }
+            let masked =
+                if clear > 0 { octet } else { greeting::mask(&self.line, octet, personality) };
+            clear = clear.saturating_sub(1);
             if masked == octet {
                 edits.pass(&[octet]);
             } else {
@@ -136,15 +169,15 @@ impl ServerJudge {
             }
             if let Some(code) = self.line.take(octet) {
                 notice(Notice::GreetingMasked);
-                self.ended(code, session)?;
+                self.ended(code, session, notice)?;
                 return Ok(at + 1);
             }
         }
         Ok(octets.len())
     }
 
-    /// Trades the reply to a refused command for the refusal: octet for octet as long as the
-    /// refusal lasts; what the reply has beyond that is held and traded with its line end.
+    /// Trades a reply for another text: octet for octet as long as the text lasts; what the reply has
+    /// beyond that is held and traded with its line end.
     fn trade(
         &mut self,
         octets: &[u8],
@@ -153,30 +186,58 @@ impl ServerJudge {
         personality: &Personality,
         edits: &mut impl Edits,
     ) -> Result<usize, Fault> {
+        let what = self.answers.flatten();
         if self.trade == Trade::Not {
-            let gives_up = octets.first() == Some(&b'4');
-            self.trade = if gives_up { Trade::Passes } else { Trade::Refusal(0) };
+            // 4yz says that the server cannot go on (RFC 5321 section 4.2.1), and what stands in for the words of
+            // one that can does not stand in for others.
+            let stays = match what {
+                Some(Outstanding::Refused) => octets.first() == Some(&b'4'),
+                _ => octets.first() != Some(&b'2'),
+            };
+            let is_greeting = what == Some(Outstanding::Greeting);
+            let keeps_host = is_greeting && matches!(personality.greeting, Greeting::Host(_));
+            self.trade = match stays {
+                true => Trade::Passes,
+                false if keeps_host => Trade::Host,
+                false => Trade::Text(0),
+            };
         }
-        let refusal = personality.refusal.as_bytes();
+        let text = text_for(what, personality);
         let mut held = 0;
         let mut line = self.line.clone();
         for (at, &octet) in octets.iter().enumerate() {
             let is_last_line = line.is_last();
+            let column = line.column();
             let code = line.take(octet);
             held += 1;
             match self.trade {
                 Trade::Passes | Trade::Not => edits.pass(&[octet]),
-                Trade::Refusal(done) if code.is_some() => {
-                    put(held, refusal.get(done..).unwrap_or_default(), b"\r\n", edits);
+                Trade::Host if column == 3 && octet == b'-' => edits.trade(1, b" "),
+                Trade::Host if column > 3 && octet == b' ' => {
+                    edits.pass(b" ");
+                    self.trade = Trade::Text(1);
                 }
-                Trade::Refusal(done) if octet == b'\r' && is_last_line => {
-                    put(held, refusal.get(done..).unwrap_or_default(), b"\r", edits);
+                Trade::Host if column > 3 && matches!(octet, b'\r' | b'\n') => {
+                    self.trade = if is_last_line && octet == b'\r' {
+                        put(held, &text, b"\r", edits);
+                        Trade::Cr
+                    } else {
+                        edits.trade(1, b" ");
+                        Trade::Text(1)
+                    };
+                }
+                Trade::Host => edits.pass(&[octet]),
+                Trade::Text(done) if code.is_some() => {
+                    put(held, text.get(done..).unwrap_or_default(), b"\r\n", edits);
+                }
+                Trade::Text(done) if octet == b'\r' && is_last_line => {
+                    put(held, text.get(done..).unwrap_or_default(), b"\r", edits);
                     self.trade = Trade::Cr;
                 }
-                Trade::Refusal(done) => match refusal.get(done) {
+                Trade::Text(done) => match text.get(done) {
                     Some(next) => {
                         edits.trade(1, &[*next]);
-                        self.trade = Trade::Refusal(done + 1);
+                        self.trade = Trade::Text(done + 1);
                     }
                     None if held >= HELD_REPLY_OCTETS_MAX => {
                         blank(held, edits);
@@ -197,12 +258,12 @@ impl ServerJudge {
             self.line = line.clone();
             if let Some(code) = code {
                 self.trade = Trade::Not;
-                self.ended(code, session)?;
+                self.ended(code, session, &mut |_| {})?;
                 return Ok(at + 1);
             }
         }
         if is_stuck && held > 0 {
-            // Better blanks behind the refusal than a server that waits for ever, as one does that
+            // Better blanks behind the text than a server that waits for ever, as one does that
             // writes its text and its line end apart, with Nagle's algorithm (RFC 1122 section
             // 4.2.3.4).
             blank(held, edits);
@@ -213,9 +274,29 @@ impl ServerJudge {
     }
 }
 
+/// What the client reads in the place of the server's words.
+fn text_for(what: Option<Outstanding>, personality: &Personality) -> Cow<'_, [u8]> {
+    match what {
+        Some(Outstanding::Answered(number)) => {
+            let answer = personality.answers.get(usize::from(number));
+            Cow::Borrowed(answer.map_or(&b""[..], |(_, text)| text.as_bytes()))
+        }
+        Some(Outstanding::Greeting) => match &personality.greeting {
+            Greeting::Text(text) => Cow::Owned([b"220 ", text.as_bytes()].concat()),
+            Greeting::Host(text) => Cow::Owned([b" ", text.as_bytes()].concat()),
+            Greeting::Pass
+            | Greeting::Keep20
+            | Greeting::All
+            | Greeting::Esmtp
+            | Greeting::Cmap => Cow::Borrowed(b""),
+        },
+        _ => Cow::Borrowed(personality.refusal.reply().unwrap_or_default().as_bytes()),
+    }
+}
+
 /// Trades `original` octets for `text` and `end`.
 fn put(original: usize, text: &[u8], end: &[u8], edits: &mut impl Edits) {
-    let mut whole = [0; 64];
+    let mut whole = [0; GREETING_TEXT_MAX + 8];
     let len = text.len().min(whole.len() - end.len());
     whole[..len].copy_from_slice(&text[..len]);
     whole[len..len + end.len()].copy_from_slice(end);
