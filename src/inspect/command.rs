@@ -93,6 +93,8 @@ pub(super) struct CommandLine {
     chunk: ChunkSize,
     /// `<` has come in the argument.
     has_opened: bool,
+    /// The beginning of a line has come behind a whole one, and waits for the end of its verb.
+    waits: bool,
 }
 
 impl Default for CommandLine {
@@ -102,6 +104,7 @@ impl Default for CommandLine {
             verb: [0; VERB_LEN_MAX],
             chunk: ChunkSize::default(),
             has_opened: false,
+            waits: false,
         }
     }
 }
@@ -125,6 +128,7 @@ impl CommandLine {
         self.line = Line::Verb(0);
         self.chunk = ChunkSize::default();
         self.has_opened = false;
+        self.waits = false;
     }
 
     /// A line begins that is no command, but the answer to a challenge.
@@ -163,7 +167,9 @@ impl CommandLine {
                 }
             }
             PartialLines::Mask if verb_end.is_none() => {
-                if !is_alone && rest.len() <= HELD_COMMAND_OCTETS_MAX {
+                // A burst of commands may be cut anywhere; what somebody types is alone in its packet.
+                self.waits |= !is_alone;
+                if self.waits && rest.len() <= HELD_COMMAND_OCTETS_MAX {
                     return Ok(Look::Wait);
                 }
                 self.line = masked(true, false);

@@ -15,7 +15,11 @@ mod greeting;
 mod server;
 
 #[cfg(test)]
+mod dialogues;
+#[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod vectors;
 
 pub use client::ClientJudge;
 pub use server::ServerJudge;
@@ -76,7 +80,9 @@ pub enum Fault {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::Edits;
+    use super::{ClientJudge, Edits, Fault, Notice, ServerJudge};
+    use crate::policy::Personality;
+    use crate::smtp::Session;
 
     /// Edits applied to nothing but text.
     #[derive(Debug, Default)]
@@ -100,6 +106,106 @@ pub(crate) mod testing {
 
         fn has_room(&self) -> bool {
             true
+        }
+    }
+
+    /// Both judges of one connection, with what each end has said and the other has got.
+    #[derive(Debug)]
+    pub(crate) struct Middle {
+        personality: Personality,
+        client_judge: ClientJudge,
+        server_judge: ServerJudge,
+        pub(crate) session: Session,
+        said: [Vec<u8>; 2],
+        texts: [Text; 2],
+        seen: [usize; 2],
+        pub(crate) notices: Vec<Notice>,
+        pub(crate) fault: Option<Fault>,
+    }
+
+    impl Middle {
+        pub(crate) fn new(personality: &Personality) -> Self {
+            Self {
+                personality: personality.clone(),
+                client_judge: ClientJudge::default(),
+                server_judge: ServerJudge::default(),
+                session: Session::default(),
+                said: Default::default(),
+                texts: Default::default(),
+                seen: [0; 2],
+                notices: Vec::new(),
+                fault: None,
+            }
+        }
+
+        /// A knob of the preset of that name is set otherwise.
+        pub(crate) fn with(name: &str, knobs: &[(&str, &str)]) -> Self {
+            let mut personality = Personality::named(name).unwrap().clone();
+            for (knob, value) in knobs {
+                personality.set(knob, value).unwrap();
+            }
+            Self::new(&personality)
+        }
+
+        /// The server has greeted.
+        pub(crate) fn greeted(name: &str, knobs: &[(&str, &str)]) -> Self {
+            let mut middle = Self::with(name, knobs);
+            middle.server("220 m\r\n");
+            middle
+        }
+
+        /// The client says it in one packet; what the server gets for it.
+        pub(crate) fn client(&mut self, text: &str) -> String {
+            self.said[0].extend_from_slice(text.as_bytes());
+            self.run(false);
+            self.got(0)
+        }
+
+        /// The server says it in one packet; what the client gets for it.
+        pub(crate) fn server(&mut self, text: &str) -> String {
+            self.said[1].extend_from_slice(text.as_bytes());
+            self.run(false);
+            self.got(1)
+        }
+
+        /// Whoever waits repeats itself.
+        pub(crate) fn repeat(&mut self) {
+            self.run(true);
+        }
+
+        /// What has come to the server (0) or the client (1) since it was asked last.
+        pub(crate) fn got(&mut self, end: usize) -> String {
+            let new = &self.texts[end].out[self.seen[end]..];
+            self.seen[end] = self.texts[end].out.len();
+            String::from_utf8_lossy(new).into_owned()
+        }
+
+        /// All that has come to the server (0) or the client (1).
+        pub(crate) fn all(&self, end: usize) -> &[u8] {
+            &self.texts[end].out
+        }
+
+        fn run(&mut self, is_stuck: bool) {
+            let Self { personality, session, said, texts, notices, .. } = self;
+            let mut notice = |notice| notices.push(notice);
+            for _ in 0..2 {
+                if self.fault.is_some() {
+                    return;
+                }
+                let [to_server, to_client] = texts;
+                let rest = &said[0][to_server.taken..];
+                let judge = &mut self.client_judge;
+                if let Err(fault) =
+                    judge.judge(rest, is_stuck, session, personality, to_server, &mut notice)
+                {
+                    self.fault = Some(fault);
+                    return;
+                }
+                let rest = &said[1][to_client.taken..];
+                let judge = &mut self.server_judge;
+                self.fault =
+                    judge.judge(rest, is_stuck, session, personality, to_client, &mut notice).err();
+            }
         }
     }
 }

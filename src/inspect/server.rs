@@ -217,7 +217,7 @@ impl ServerJudge {
                     edits.pass(b" ");
                     self.trade = Trade::Text(1);
                 }
-                Trade::Host if column > 3 && matches!(octet, b'\r' | b'\n') => {
+                Trade::Host if column >= 3 && matches!(octet, b'\r' | b'\n') => {
                     self.trade = if is_last_line && octet == b'\r' {
                         put(held, &text, b"\r", edits);
                         Trade::Cr
