@@ -17,6 +17,8 @@ mod server;
 #[cfg(test)]
 mod dialogues;
 #[cfg(test)]
+mod extensions;
+#[cfg(test)]
 mod strict;
 #[cfg(test)]
 mod vectors;

@@ -1,6 +1,7 @@
 //! What the operator wants: which ports are inspected and how the guard behaves.
 
 mod bounds;
+mod evidence;
 mod knobs;
 mod personality;
 mod presets;
@@ -8,11 +9,11 @@ mod presets;
 use std::sync::Arc;
 
 pub use bounds::{Bounds, Midstream, Timeouts};
+pub use evidence::{Evidence, Source};
 pub use knobs::{KNOBS, Knob, KnobError};
 pub use personality::{
     DataPhase, Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };
-pub use presets::{Evidence, Source};
 
 /// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.
 #[derive(Debug, Clone)]

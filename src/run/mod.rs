@@ -11,7 +11,6 @@ use std::process;
 use std::sync::Arc;
 use std::thread;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use crossbeam_channel::{Receiver, bounded, select, unbounded};
 use nix::sys::signal::{SigSet, Signal};
 
@@ -40,7 +39,7 @@ pub struct Args {
     inside: String,
 
     /// The device whose behaviour is shown.
-    #[arg(long, value_name = "NAME", default_value = "mailguard", value_parser = personalities())]
+    #[arg(long, value_name = "NAME", default_value = "mailguard", value_parser = crate::personality::personalities())]
     personality: &'static Personality,
 
     /// Sets one knob of the personality: --set greeting=all. Repeat it for more; mailguard personality NAME lists them.
@@ -152,12 +151,6 @@ fn setting(text: &str) -> Result<(String, String), String> {
     // What it does with the rest of the personality is seen later; that it does not exist, now.
     Personality::OFF.clone().set(name, value).map_err(|error| error.to_string())?;
     Ok((name.into(), value.into()))
-}
-
-fn personalities() -> impl TypedValueParser<Value = &'static Personality> {
-    let all = Personality::ALL.iter();
-    PossibleValuesParser::new(all.map(|p| PossibleValue::new(p.name).help(p.about)))
-        .try_map(|name| Personality::named(&name).ok_or("no such personality"))
 }
 
 impl Args {
