@@ -126,6 +126,26 @@ counted! {
         GreetingMasked => "greetings-masked",
         /// A command was refused.
         CommandRefused => "commands-refused",
+        /// A line of a reply to EHLO was masked or removed.
+        KeywordHidden => "keywords-hidden",
+        /// A character of a mail address became a space (Cisco message 108002).
+        AddressBlanked => "address-characters-blanked",
+        /// A CR, LF or NUL that should not be there became a space.
+        OctetBlanked => "stray-octets-blanked",
+        /// TLS began: the rest of the connection is not inspected (Cisco message 108007).
+        TlsStarted => "tls-started",
+        /// A client that spoke before the greeting was reset.
+        EarlyTalk => "early-talkers",
+        /// A client that did not wait for a reply where it has to was reset (RFC 2920).
+        UnauthorizedPipelining => "unauthorized-pipelining",
+        /// Plain text behind STARTTLS or the reply to it ended the connection (CVE-2011-0411).
+        StartTlsInjection => "starttls-injections",
+        /// A CR, LF or NUL that should not be there ended the connection.
+        StrayOctet => "stray-octet-resets",
+        /// BDAT without a size that everybody reads alike ended the connection (RFC 3030 section 2).
+        BadChunkSize => "bad-chunk-sizes",
+        /// A reply showed that the server had seen what the guard had not (SMTP smuggling).
+        ServerDisagrees => "server-disagreements",
         /// A lone CR or LF in a command was made a CRLF.
         LineEndMended => "line-ends-mended",
         /// The inspector gave up on a flow and reset both ends.

@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod jail;
 pub mod limits;
 pub mod load;
+pub mod personality;
 pub mod policy;
 pub mod pool;
 pub mod run;

@@ -62,6 +62,19 @@ pub const HELD_REPLY_OCTETS_MAX: usize = 128;
 /// wants 512 octets for a whole line, extensions some more.
 pub const ARGUMENT_OCTETS_MAX: usize = 2000;
 
+/// Octets of a greeting that stands in the place of the server's: RFC 5321 section 4.5.3.1.5 wants 512 for a
+/// whole reply line.
+pub const GREETING_TEXT_MAX: usize = 256;
+
+/// Octets of a line of the reply to EHLO that are held until it is whole: RFC 5321 section 4.5.3.1.5 allows 512.
+pub const HELD_KEYWORD_OCTETS_MAX: usize = 512;
+
+/// Octets of a line that answers a challenge of AUTH (RFC 4954 section 4).
+pub const AUTH_RESPONSE_OCTETS_MAX: usize = 12_288;
+
+/// Octets of a command line that is held until it is whole: what is longer is judged as it is.
+pub const HELD_COMMAND_OCTETS_MAX: usize = 2048;
+
 /// Duplicate acknowledgements for one super-segment to a sender without SACK: as many as it has
 /// segments, since they set the pace of its recovery (RFC 5681 section 3.2).
 pub const DUPLICATES_MAX: u32 = 64;

@@ -13,12 +13,15 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("conversation", &["flow"]),
     ("engine", &["engine"]),
     ("trial", &["fuzz"]),
-    ("shell", &["device", "jail", "pool", "run", "sink", "load", "main"]),
+    ("shell", &["device", "jail", "pool", "run", "personality", "sink", "load", "main"]),
 ];
 
 /// Shell modules that build on each other: the one may import the others.
-const WITHIN_SHELL: &[(&str, &[&str])] =
-    &[("pool", &["device"]), ("run", &["device", "jail", "pool"]), ("sink", &["load"])];
+const WITHIN_SHELL: &[(&str, &[&str])] = &[
+    ("pool", &["device"]),
+    ("run", &["device", "jail", "pool", "personality"]),
+    ("sink", &["load"]),
+];
 
 /// What the core must not name: it has no clock, socket, thread or randomness.
 const BANNED_BELOW_THE_SHELL: &[&str] = &[

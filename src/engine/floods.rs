@@ -1,5 +1,7 @@
 //! Floods: whoever takes all that can be got finds a limit, and ordinary mail still passes (law L20).
 
+use std::sync::Arc;
+
 use core::net::SocketAddr;
 
 use super::rescue::faults;
@@ -34,8 +36,11 @@ fn client(number: u32) -> SocketAddr {
 
 impl Guard {
     fn new(bounds: Bounds) -> Self {
-        let policy =
-            Policy { personality: &Personality::MAILGUARD, ports: vec![25], mss_max: None };
+        let policy = Policy {
+            personality: Arc::new(Personality::MAILGUARD),
+            ports: vec![25],
+            mss_max: None,
+        };
         let config = EngineConfig {
             policy,
             seed: 1,

@@ -13,7 +13,7 @@ use super::*;
 use crate::policy::Personality;
 use crate::wire::packet::flags::{ACK, RST, SYN};
 
-fn greeted(personality: &'static Personality) -> Trace {
+fn greeted(personality: &Personality) -> Trace {
     let mut trace = Trace::open(personality);
     trace.server(1, 1, ACK, "220 m\r\n");
     trace

@@ -271,7 +271,7 @@ impl Engine {
         }
         self.counters.happened(Event::FlowBuilt);
         log::trace!("built: {} to {}", syn.source, syn.destination);
-        let personality = self.config.policy.personality;
+        let personality = self.config.policy.personality.clone();
         if self.flows.insert(key, Flow::new(syn, leg, personality, bounds.timeouts, now)) {
             self.counters.happened(Event::FlowEnded);
         }

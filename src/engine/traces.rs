@@ -1,5 +1,7 @@
 //! Traces: packets by hand through an engine, read like a capture.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::policy::Personality;
 use crate::wire::mint::Minted;
@@ -58,8 +60,9 @@ pub(super) fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
 }
 
 impl Trace {
-    pub(super) fn new(personality: &'static Personality) -> Self {
-        let policy = Policy { personality, ports: vec![25], mss_max: None };
+    pub(super) fn new(personality: &Personality) -> Self {
+        let policy =
+            Policy { personality: Arc::new(personality.clone()), ports: vec![25], mss_max: None };
         let config = EngineConfig {
             policy,
             seed: 1,
@@ -81,7 +84,7 @@ impl Trace {
     }
 
     /// A connection past its handshake.
-    pub(super) fn open(personality: &'static Personality) -> Self {
+    pub(super) fn open(personality: &Personality) -> Self {
         let mut trace = Self::new(personality);
         trace.handshake();
         trace

@@ -18,10 +18,11 @@ mod walk;
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::sync::Arc;
 
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::{ByDirection, Direction, Leg};
-use crate::inspect::{ClientJudge, Notice, ServerJudge};
+use crate::inspect::{ClientJudge, Fault, Notice, ServerJudge};
 use crate::limits;
 use crate::policy::{Personality, Timeouts};
 use crate::smtp::Session;
@@ -80,7 +81,7 @@ pub struct Flow {
     client: SocketAddr,
     server: SocketAddr,
     client_leg: Leg,
-    personality: &'static Personality,
+    personality: Arc<Personality>,
     timeouts: Timeouts,
     stage: Stage,
     /// The end that sends in a direction.
@@ -104,7 +105,7 @@ impl Flow {
     pub fn new(
         syn: &Headers,
         leg: Leg,
-        personality: &'static Personality,
+        personality: Arc<Personality>,
         timeouts: Timeouts,
         now: Instant,
     ) -> Self {
@@ -326,5 +327,22 @@ fn count(notice: Notice, counters: &mut Counters) {
         Notice::LineEndMended => Event::LineEndMended,
         Notice::GreetingMasked => Event::GreetingMasked,
         Notice::MailDataEnded => Event::MailData,
+        Notice::KeywordHidden => Event::KeywordHidden,
+        Notice::AddressBlanked => Event::AddressBlanked,
+        Notice::OctetBlanked => Event::OctetBlanked,
+        Notice::TlsStarted => Event::TlsStarted,
     });
+}
+
+/// Why the inspector gives up, for the counters.
+fn event_of(fault: Fault) -> Event {
+    match fault {
+        Fault::Server(_) => Event::ServerDisagrees,
+        Fault::CommandRefused => Event::CommandRefused,
+        Fault::EarlyTalk => Event::EarlyTalk,
+        Fault::UnauthorizedPipelining => Event::UnauthorizedPipelining,
+        Fault::StartTlsInjection => Event::StartTlsInjection,
+        Fault::StrayOctet => Event::StrayOctet,
+        Fault::BadChunkSize => Event::BadChunkSize,
+    }
 }

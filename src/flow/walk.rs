@@ -3,10 +3,12 @@
 
 use super::accept::Accepted;
 use super::half::{Heard, Writer};
-use super::{Context, Flow, count};
+use super::{Context, Flow, count, event_of};
 use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
 use crate::inspect::Fault;
+use crate::policy::PartialLines;
+use crate::smtp::Phase;
 use crate::stream::{Arrival, Offset, Round, Span};
 use crate::wire::packet::{Headers, flags};
 
@@ -82,7 +84,8 @@ impl Flow {
         } else {
             self.relay_bare(direction, start, headers, packet, heard, took, context);
         }
-        if judged.is_err() {
+        if let Err(fault) = judged {
+            context.counters.happened(event_of(fault));
             self.end_by_inspection(context);
             return Ok(());
         }
@@ -123,6 +126,9 @@ impl Flow {
         if payload.is_empty() {
             return Ok(Took::Nothing);
         }
+        let discards = direction == Direction::ToServer
+            && self.personality.partial_lines == PartialLines::Discard
+            && self.session.phase() == Phase::Commands;
         let in_order = start <= half.reassembly.end();
         if !context.room.has(half.reassembly.needs(start, payload.len()), in_order) {
             context.counters.dropped(DropReason::MemoryFull);
@@ -141,7 +147,9 @@ impl Flow {
                 let (judged, is_untouched) = self.judge(direction, at, fresh, is_stuck, context)?;
                 let half = &mut self.halves[direction];
                 half.reassembly.advance(judged);
-                half.reassembly.keep_ready(fresh.get(judged..).unwrap_or_default());
+                if !discards {
+                    half.reassembly.keep_ready(fresh.get(judged..).unwrap_or_default());
+                }
                 let is_whole = skip == 0 && judged == payload.len();
                 Ok(Took::InOrder { is_untouched: is_untouched && is_whole })
             }
@@ -211,10 +219,11 @@ impl Flow {
         let mut writer = Writer::new(&mut half.map, &mut half.store, at);
         let counters = &mut *context.counters;
         let mut notice = |notice| count(notice, counters);
-        let (session, personality) = (&mut self.session, self.personality);
+        let (session, personality) = (&mut self.session, &*self.personality);
         let judged = match direction {
             Direction::ToServer => {
-                self.client_judge.judge(octets, session, personality, &mut writer, &mut notice)
+                let judge = &mut self.client_judge;
+                judge.judge(octets, is_stuck, session, personality, &mut writer, &mut notice)?
             }
             Direction::ToClient => self.server_judge.judge(
                 octets,

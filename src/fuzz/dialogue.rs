@@ -42,12 +42,14 @@ struct Middle {
 }
 
 impl Middle {
-    fn client(&mut self, said: &[u8], personality: &Personality) {
+    fn client(&mut self, said: &[u8], personality: &Personality) -> Result<(), Fault> {
         let before = self.to_server.taken;
         let (session, edits) = (&mut self.session, &mut self.to_server);
         let rest = &said[before..];
-        let took = self.client_judge.judge(rest, session, personality, edits, &mut |_| {});
+        let took =
+            self.client_judge.judge(rest, false, session, personality, edits, &mut |_| {})?;
         assert_eq!(self.to_server.taken, before + took, "what it took is what it traded");
+        Ok(())
     }
 
     fn server(&mut self, said: &[u8], personality: &Personality) -> Result<(), Fault> {
@@ -104,7 +106,7 @@ fn converse(
         let next = step();
         let (more, replies) = next.unwrap_or((usize::MAX, usize::MAX));
         offered = input.len().min(more.saturating_add(offered));
-        middle.client(&input[..offered], personality);
+        assert_eq!(middle.client(&input[..offered], personality), Ok(()), "nothing to reset for");
         for octet in &middle.to_server.out[eaten..] {
             server.take(*octet);
         }
@@ -143,7 +145,7 @@ fn recite(
         for part in piece.chunks(most.min(piece.len()).max(1)) {
             if how & 1 == 0 {
                 client.extend_from_slice(part);
-                middle.client(&client, personality);
+                fault = middle.client(&client, personality).err();
             } else {
                 server.extend_from_slice(part);
                 fault = middle.server(&server, personality).err();
@@ -154,8 +156,10 @@ fn recite(
         }
         // What waits on the other side goes on behind the whole piece.
         if fault.is_none() {
-            middle.client(&client, personality);
-            fault = middle.server(&server, personality).err();
+            fault = middle
+                .client(&client, personality)
+                .and_then(|()| middle.server(&server, personality))
+                .err();
         }
     }
     (middle.to_server, middle.to_client, fault)

@@ -1,5 +1,7 @@
 //! An engine, and what must hold of each call into it, whatever it was given.
 
+use std::sync::Arc;
+
 use core::time::Duration;
 
 use crate::counters::Event;
@@ -59,7 +61,7 @@ impl Guard {
         let offload = setup & 4 != 0;
         let mss_max = (setup & 0x80 != 0).then_some(100);
         let engine = Engine::new(EngineConfig {
-            policy: Policy { personality, ports: vec![25], mss_max },
+            policy: Policy { personality: Arc::new(personality.clone()), ports: vec![25], mss_max },
             seed: 1,
             offload,
             fail_open: relays,

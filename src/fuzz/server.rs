@@ -79,13 +79,13 @@ fn judge(line: &[u8]) -> Vec<u8> {
     let end = line.iter().position(|octet| matches!(octet, b' ' | b'\t')).unwrap_or(line.len());
     let (verb, rest) = (line[..end].to_ascii_uppercase(), &line[end..]);
     let verbs = Personality::MAILGUARD.verbs;
-    if verbs.iter().any(|known| known.as_bytes() == verb) {
+    if verbs.allows(&verb) {
         return verb;
     }
     let is_spoilt = verb
         .strip_suffix(b"X")
         .filter(|start| !start.is_empty())
-        .is_some_and(|start| verbs.iter().any(|known| known.as_bytes().starts_with(start)));
+        .is_some_and(|start| verbs.may_begin(start));
     assert!(is_spoilt, "{shown:?} reaches the server");
     assert!(rest.iter().all(|octet| *octet == b' '), "{shown:?} has an argument");
     verb

@@ -1,110 +1,151 @@
-//! Judges what the client sends: commands and mail data.
+//! Judges what the client sends: commands, answers to challenges, mail data, chunks, and TLS, which cannot be
+//! judged.
 //!
-//! A command line is judged octet by octet. While it is the beginning of an allowed verb it
-//! passes; the octet that makes it refusable and the rest of the line are traded in place. So a
-//! session typed by hand, one character a packet, is never held up, and no cut matters.
-//!
-//! ```text
-//! EHLO me CRLF   ->  NOOP    CRLF     nothing had left: NOOP, then blanks
-//! HELP me CRLF   ->  HELX    CRLF     HEL had left: the verb is spoilt
-//! X CRLF         ->  NOOP CRLF        what the line was short of comes before its end
-//! ```
+//! A command line is judged octet by octet ([`super::command`]). While it is the beginning of an allowed verb
+//! it passes; the octet that makes it refusable and the rest of the line are traded in place. So a
+//! session typed by hand, one character a packet, is never held up, and no cut matters, unless a knob of the
+//! personality says otherwise.
 
-use core::slice::from_ref;
+use super::command::{CommandLine, Ended, Look, Traded};
+use super::data::{DataJudge, Taken};
+use super::{Edits, Fault, Notice};
+use crate::policy::{DataPhase, Personality, Pipelining};
+use crate::smtp::{Outstanding, Phase, Session, Verb, VerbSet};
 
-use super::{Edits, Notice};
-use crate::limits::ARGUMENT_OCTETS_MAX;
-use crate::policy::Personality;
-use crate::smtp::{MailData, Outstanding, Phase, Session};
-
-const NOOP: &[u8; 4] = b"NOOP";
-const VERB_LEN_MAX: usize = 8;
-
-/// Where in a line the client is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    /// In the verb: so many octets of it, all of them the beginning of an allowed one.
-    Verb(usize),
-    /// Behind an allowed verb, and so many octets of the argument.
-    Argument(Outstanding, usize),
-    /// A refused line of which so many octets have been traded for NOOP and blanks.
-    Noop(usize),
-    /// A refused line whose verb was spoilt.
-    Spoilt,
-}
+/// The first octet of a TLS record that opens a handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 /// The judge of the direction client to server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ClientJudge {
-    line: Line,
-    verb: [u8; VERB_LEN_MAX],
+    line: CommandLine,
     /// A CR has left; only LF may follow.
-    after_cr: Option<Outstanding>,
-    mail_data: MailData,
-}
-
-impl Default for ClientJudge {
-    fn default() -> Self {
-        Self {
-            line: Line::Verb(0),
-            verb: [0; VERB_LEN_MAX],
-            after_cr: None,
-            mail_data: MailData::default(),
-        }
-    }
-}
-
-/// What leaves for one octet: a line end, the rest of NOOP and one octet more at most.
-#[derive(Default)]
-struct Traded {
-    octets: [u8; 8],
-    len: usize,
-}
-
-impl Traded {
-    fn put(&mut self, octets: &[u8]) {
-        if let Some(room) = self.octets.get_mut(self.len..self.len + octets.len()) {
-            room.copy_from_slice(octets);
-            self.len += octets.len();
-        }
-    }
+    after_cr: Option<Ended>,
+    data: DataJudge,
+    /// Octets that are no commands and are still to come (BDAT).
+    chunk: u64,
+    /// Octets have waited behind STARTTLS for the reply.
+    waits_behind_starttls: bool,
 }
 
 impl ClientJudge {
-    /// Judges `octets` as far as can be; returns how many it took.
+    /// Judges `octets` as far as can be; returns how many it took. `is_stuck` when the client repeats what
+    /// waits.
     pub fn judge(
         &mut self,
         octets: &[u8],
+        is_stuck: bool,
         session: &mut Session,
         personality: &Personality,
         edits: &mut impl Edits,
         notice: &mut impl FnMut(Notice),
-    ) -> usize {
+    ) -> Result<usize, Fault> {
+        if personality.resets_early_talkers
+            && !octets.is_empty()
+            && session.head() == Some(Outstanding::Greeting)
+        {
+            return Err(Fault::EarlyTalk);
+        }
         let mut at = 0;
         while at < octets.len() && edits.has_room() {
-            match session.phase() {
-                Phase::AwaitsDataReply => break,
+            let rest = &octets[at..];
+            let taken = match session.phase() {
+                Phase::AwaitsReply => {
+                    self.wait(session, personality)?;
+                    break;
+                }
+                Phase::Tls => self.tls(rest, session, edits)?,
                 Phase::MailData => {
-                    let rest = &octets[at..];
-                    let end = self.mail_data.take(rest);
-                    let taken = end.unwrap_or(rest.len());
-                    edits.pass(&rest[..taken]);
-                    at += taken;
-                    if end.is_some() {
-                        self.mail_data = MailData::default();
-                        session.sent(Outstanding::EndOfData);
+                    let Taken { octets, end } =
+                        self.data.judge(rest, at == 0, is_stuck, personality, edits, notice)?;
+                    if let Some(end) = end {
+                        self.data = DataJudge::default();
+                        session.sent(end);
                         notice(Notice::MailDataEnded);
                     }
+                    octets
                 }
-                Phase::Commands => {
+                Phase::Commands | Phase::AuthResponse if self.chunk > 0 => {
+                    let len = usize::try_from(self.chunk).unwrap_or(usize::MAX).min(rest.len());
+                    edits.pass(&rest[..len]);
+                    self.chunk -= len as u64;
+                    len
+                }
+                Phase::Commands | Phase::AuthResponse => {
+                    self.waits_behind_starttls = false;
                     if !session.has_room() {
                         break;
                     }
-                    at += self.commands(&octets[at..], session, personality, edits, notice);
+                    match self.before_line(rest, at == 0, is_stuck, session, personality)? {
+                        Look::Wait => break,
+                        Look::Go => self.commands(rest, session, personality, edits, notice)?,
+                    }
                 }
+            };
+            if taken == 0 {
+                break;
             }
+            at += taken;
         }
-        at
+        Ok(at)
+    }
+
+    /// Octets have come that only a reply makes something.
+    fn wait(&mut self, session: &Session, personality: &Personality) -> Result<(), Fault> {
+        // Behind a lone CR of such a command the LF is still to come: it is no octet of its own.
+        if self.after_cr.is_some() {
+            return Ok(());
+        }
+        if personality.pipelining == Pipelining::Offered {
+            return Err(Fault::UnauthorizedPipelining);
+        }
+        self.waits_behind_starttls = session.tail() == Some(Outstanding::StartTls);
+        Ok(())
+    }
+
+    /// The server has said that TLS may begin.
+    fn tls(
+        &mut self,
+        octets: &[u8],
+        session: &mut Session,
+        edits: &mut impl Edits,
+    ) -> Result<usize, Fault> {
+        if !session.has_begun_tls {
+            // What came in plain text behind STARTTLS would be taken for what came encrypted by a server
+            // that has read it already (CVE-2011-0411).
+            if self.waits_behind_starttls || octets.first() != Some(&TLS_HANDSHAKE) {
+                return Err(Fault::StartTlsInjection);
+            }
+            session.has_begun_tls = true;
+        }
+        edits.pass(octets);
+        Ok(octets.len())
+    }
+
+    /// Whether a line may begin, and whether its beginning must be whole.
+    fn before_line(
+        &mut self,
+        rest: &[u8],
+        is_alone: bool,
+        is_stuck: bool,
+        session: &Session,
+        personality: &Personality,
+    ) -> Result<Look, Fault> {
+        if self.after_cr.is_some() || !self.line.is_at_start() {
+            return Ok(Look::Go);
+        }
+        if session.phase() == Phase::AuthResponse {
+            self.line.begin_response();
+            return Ok(Look::Go);
+        }
+        if personality.pipelining == Pipelining::Offered
+            && let Some(tail) = session.tail()
+            && (!session.offers.pipelining || tail == Outstanding::Ehlo)
+        {
+            return Err(Fault::UnauthorizedPipelining);
+        }
+        let verbs = verbs(session, personality);
+        self.line.look(rest, is_alone, is_stuck, verbs, personality)
     }
 
     /// Judges command octets up to the end of a line at most.
@@ -115,31 +156,45 @@ impl ClientJudge {
         personality: &Personality,
         edits: &mut impl Edits,
         notice: &mut impl FnMut(Notice),
-    ) -> usize {
+    ) -> Result<usize, Fault> {
+        let verbs = verbs(session, personality);
         let mut passed = 0;
         for (at, &octet) in octets.iter().enumerate() {
             let mut traded = Traded::default();
             let mut ended = None;
-            if let Some(sent) = self.after_cr.take() {
-                ended = Some(sent);
+            if let Some(end) = self.after_cr.take() {
+                ended = Some(end);
                 if octet != b'\n' {
                     // Whether a lone CR ends a line is every server's own opinion; a CRLF is not.
                     traded.put(b"\n");
                     notice(Notice::LineEndMended);
-                    self.begin_line();
+                    self.line.begin();
                 }
             }
-            if ended == Some(Outstanding::Data) && octet != b'\n' {
+            let is_spent = ended.is_some_and(|ended| ended.sent.decides());
+            if is_spent && octet != b'\n' {
                 // Only the reply will tell what this octet is: it is spent on the line end.
+            } else if let Some(end) = &mut ended
+                && end.chunk > 0
+                && octet != b'\n'
+            {
+                traded.put(&[octet]);
+                end.chunk -= 1;
             } else if ended.is_none() || octet != b'\n' {
-                let line = self.octet(octet, personality, &mut traded);
+                let line = self.line.octet(octet, verbs, personality, &mut traded, notice);
+                let line = line.inspect_err(|_| {
+                    // What was judged before is still heard.
+                    if passed > 0 {
+                        edits.pass(&octets[at - passed..at]);
+                    }
+                })?;
                 match (octet, line) {
-                    (b'\r', Some(sent)) => self.after_cr = Some(sent),
-                    (_, Some(sent)) => {
+                    (b'\r', Some(end)) => self.after_cr = Some(end),
+                    (_, Some(end)) => {
                         // A lone LF: the same.
                         notice(Notice::LineEndMended);
-                        if let Some(sent) = ended.replace(sent) {
-                            Self::finish(sent, session, notice);
+                        if let Some(end) = ended.replace(end) {
+                            self.finish(end, session, personality, notice);
                         }
                     }
                     (_, None) => {}
@@ -156,107 +211,53 @@ impl ClientJudge {
                 }
                 edits.trade(1, &traded.octets[..traded.len]);
             }
-            if let Some(sent) = ended {
+            if let Some(end) = ended {
                 if octet == b'\n' {
-                    self.begin_line();
+                    self.line.begin();
                 }
-                Self::finish(sent, session, notice);
+                self.finish(end, session, personality, notice);
                 if passed > 0 {
                     edits.pass(&octets[at + 1 - passed..=at]);
                 }
-                return at + 1;
+                return Ok(at + 1);
             }
         }
         if passed > 0 {
             edits.pass(&octets[octets.len() - passed..]);
         }
-        octets.len()
+        Ok(octets.len())
     }
 
-    fn begin_line(&mut self) {
-        self.line = Line::Verb(0);
-    }
-
-    fn finish(sent: Outstanding, session: &mut Session, notice: &mut impl FnMut(Notice)) {
-        session.sent(sent);
-        if sent == Outstanding::Refused {
+    /// A line has ended.
+    fn finish(
+        &mut self,
+        ended: Ended,
+        session: &mut Session,
+        personality: &Personality,
+        notice: &mut impl FnMut(Notice),
+    ) {
+        session.sent(ended.sent);
+        self.chunk = ended.chunk;
+        if ended.sent == Outstanding::Data && personality.data_phase == DataPhase::Command {
+            session.begin_mail_data_early();
+        }
+        if ended.refused {
             notice(Notice::Refused);
         }
     }
+}
 
-    /// Judges one octet that is not the LF of a CRLF. At a line end, what the line was.
-    fn octet(
-        &mut self,
-        octet: u8,
-        personality: &Personality,
-        out: &mut Traded,
-    ) -> Option<Outstanding> {
-        let is_end = matches!(octet, b'\r' | b'\n');
-        if let Line::Verb(len) = self.line {
-            self.line = self.verb_octet(octet, len, personality);
-        }
-        let what = match self.line {
-            Line::Verb(_) => Outstanding::Passed,
-            Line::Argument(what, _) => what,
-            Line::Noop(_) | Line::Spoilt => Outstanding::Refused,
-        };
-        match &mut self.line {
-            Line::Noop(done) if is_end => out.put(NOOP.get(*done..).unwrap_or_default()),
-            Line::Noop(done) => {
-                out.put(&[NOOP.get(*done).copied().unwrap_or(b' ')]);
-                *done += 1;
-            }
-            Line::Spoilt if self.verb[0] != 0 => {
-                out.put(b"X");
-                self.verb[0] = 0;
-            }
-            Line::Spoilt if !is_end => out.put(b" "),
-            Line::Argument(_, len) if !is_end => {
-                // A server that cuts long lines must not find a command behind the cut.
-                *len += 1;
-                out.put(if *len > ARGUMENT_OCTETS_MAX { b" " } else { from_ref(&octet) });
-            }
-            Line::Verb(_) if !is_end => out.put(&[octet]),
-            Line::Verb(_) | Line::Argument(..) | Line::Spoilt => {}
-        }
-        match octet {
-            b'\r' => out.put(b"\r"),
-            b'\n' => out.put(b"\r\n"),
-            _ => return None,
-        }
-        Some(what)
-    }
-
-    /// Where the line stands after one more octet behind `len` octets of a verb.
-    fn verb_octet(&mut self, octet: u8, len: usize, personality: &Personality) -> Line {
-        let so_far = self.verb.get(..len).unwrap_or_default();
-        if matches!(octet, b' ' | b'\t' | b'\r' | b'\n') {
-            if personality.verbs.iter().any(|verb| verb.as_bytes() == so_far) {
-                let is_data = so_far == b"DATA";
-                let what = if is_data { Outstanding::Data } else { Outstanding::Passed };
-                return Line::Argument(what, 0);
-            }
-        } else if let Some(slot) = self.verb.get_mut(len) {
-            *slot = octet.to_ascii_uppercase();
-            let so_far = self.verb.get(..=len).unwrap_or_default();
-            if personality.verbs.iter().any(|verb| verb.as_bytes().starts_with(so_far)) {
-                return Line::Verb(len + 1);
-            }
-        }
-        if len == 0 {
-            Line::Noop(0)
-        } else {
-            // Marks that the X is still to come.
-            self.verb[0] = b'X';
-            Line::Spoilt
-        }
-    }
+/// The verbs that may pass now: BDAT only if the server knows it, for what comes behind it is commands for one
+/// that does not.
+fn verbs(session: &Session, personality: &Personality) -> VerbSet {
+    if session.offers.chunking { personality.verbs } else { personality.verbs.without(Verb::Bdat) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::Text;
     use super::*;
+    use crate::limits::ARGUMENT_OCTETS_MAX;
 
     /// Judges `input` cut at `cuts`, answering each DATA with 354 or 503 at once.
     fn run(
@@ -274,13 +275,10 @@ mod tests {
             loop {
                 let before = text.taken;
                 let piece = &input[before..offered];
-                let took = judge.judge(
-                    piece,
-                    &mut session,
-                    &Personality::MAILGUARD,
-                    &mut text,
-                    &mut |_| {},
-                );
+                let (personality, edits) = (&Personality::MAILGUARD, &mut text);
+                let took = judge
+                    .judge(piece, false, &mut session, personality, edits, &mut |_| {})
+                    .unwrap();
                 assert_eq!(text.taken, before + took);
                 let answered = session.head();
                 while let Some(head) = session.head() {

@@ -8,10 +8,20 @@
 //! Must not know: offsets, segments, time.
 
 mod client;
+mod command;
+mod data;
+mod ehlo;
+mod greeting;
 mod server;
 
 #[cfg(test)]
+mod dialogues;
+#[cfg(test)]
+mod extensions;
+#[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod vectors;
 
 pub use client::ClientJudge;
 pub use server::ServerJudge;
@@ -41,6 +51,14 @@ pub enum Notice {
     GreetingMasked,
     /// The mail data has ended.
     MailDataEnded,
+    /// A line of the reply to EHLO was hidden.
+    KeywordHidden,
+    /// A character of an address became a space.
+    AddressBlanked,
+    /// A CR, LF or NUL that should not be there became a space.
+    OctetBlanked,
+    /// The server has agreed to TLS: nothing is inspected any more.
+    TlsStarted,
 }
 
 /// Why a judge cannot go on: the flow is to be reset.
@@ -48,11 +66,25 @@ pub enum Notice {
 pub enum Fault {
     /// Server and guard disagree on what the client said.
     Server(Disagreement),
+    /// A command that may not pass, and the personality resets then.
+    CommandRefused,
+    /// The client spoke before the greeting.
+    EarlyTalk,
+    /// The client did not wait for a reply where it has to (RFC 2920).
+    UnauthorizedPipelining,
+    /// Plain text behind STARTTLS, or behind the reply to it (CVE-2011-0411, CVE-2021-38371).
+    StartTlsInjection,
+    /// A CR, LF or NUL that should not be there, and the personality resets then.
+    StrayOctet,
+    /// BDAT without a size that everybody reads alike (RFC 3030 section 2).
+    BadChunkSize,
 }
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::Edits;
+    use super::{ClientJudge, Edits, Fault, Notice, ServerJudge};
+    use crate::policy::Personality;
+    use crate::smtp::Session;
 
     /// Edits applied to nothing but text.
     #[derive(Debug, Default)]
@@ -76,6 +108,106 @@ pub(crate) mod testing {
 
         fn has_room(&self) -> bool {
             true
+        }
+    }
+
+    /// Both judges of one connection, with what each end has said and the other has got.
+    #[derive(Debug)]
+    pub(crate) struct Middle {
+        personality: Personality,
+        client_judge: ClientJudge,
+        server_judge: ServerJudge,
+        pub(crate) session: Session,
+        said: [Vec<u8>; 2],
+        texts: [Text; 2],
+        seen: [usize; 2],
+        pub(crate) notices: Vec<Notice>,
+        pub(crate) fault: Option<Fault>,
+    }
+
+    impl Middle {
+        pub(crate) fn new(personality: &Personality) -> Self {
+            Self {
+                personality: personality.clone(),
+                client_judge: ClientJudge::default(),
+                server_judge: ServerJudge::default(),
+                session: Session::default(),
+                said: Default::default(),
+                texts: Default::default(),
+                seen: [0; 2],
+                notices: Vec::new(),
+                fault: None,
+            }
+        }
+
+        /// A knob of the preset of that name is set otherwise.
+        pub(crate) fn with(name: &str, knobs: &[(&str, &str)]) -> Self {
+            let mut personality = Personality::named(name).unwrap().clone();
+            for (knob, value) in knobs {
+                personality.set(knob, value).unwrap();
+            }
+            Self::new(&personality)
+        }
+
+        /// The server has greeted.
+        pub(crate) fn greeted(name: &str, knobs: &[(&str, &str)]) -> Self {
+            let mut middle = Self::with(name, knobs);
+            middle.server("220 m\r\n");
+            middle
+        }
+
+        /// The client says it in one packet; what the server gets for it.
+        pub(crate) fn client(&mut self, text: &str) -> String {
+            self.said[0].extend_from_slice(text.as_bytes());
+            self.run(false);
+            self.got(0)
+        }
+
+        /// The server says it in one packet; what the client gets for it.
+        pub(crate) fn server(&mut self, text: &str) -> String {
+            self.said[1].extend_from_slice(text.as_bytes());
+            self.run(false);
+            self.got(1)
+        }
+
+        /// Whoever waits repeats itself.
+        pub(crate) fn repeat(&mut self) {
+            self.run(true);
+        }
+
+        /// What has come to the server (0) or the client (1) since it was asked last.
+        pub(crate) fn got(&mut self, end: usize) -> String {
+            let new = &self.texts[end].out[self.seen[end]..];
+            self.seen[end] = self.texts[end].out.len();
+            String::from_utf8_lossy(new).into_owned()
+        }
+
+        /// All that has come to the server (0) or the client (1).
+        pub(crate) fn all(&self, end: usize) -> &[u8] {
+            &self.texts[end].out
+        }
+
+        fn run(&mut self, is_stuck: bool) {
+            let Self { personality, session, said, texts, notices, .. } = self;
+            let mut notice = |notice| notices.push(notice);
+            for _ in 0..2 {
+                if self.fault.is_some() {
+                    return;
+                }
+                let [to_server, to_client] = texts;
+                let rest = &said[0][to_server.taken..];
+                let judge = &mut self.client_judge;
+                if let Err(fault) =
+                    judge.judge(rest, is_stuck, session, personality, to_server, &mut notice)
+                {
+                    self.fault = Some(fault);
+                    return;
+                }
+                let rest = &said[1][to_client.taken..];
+                let judge = &mut self.server_judge;
+                self.fault =
+                    judge.judge(rest, is_stuck, session, personality, to_client, &mut notice).err();
+            }
         }
     }
 }

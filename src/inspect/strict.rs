@@ -88,7 +88,10 @@ fn run(seed: u64) -> usize {
     for _ in 0..400 {
         offered = (offered + rng.usize(0..12)).min(input.len());
         let piece = &input[to_server.taken..offered];
-        client_judge.judge(piece, &mut session, personality, &mut to_server, &mut |_| {});
+        let edits = &mut to_server;
+        let judged =
+            client_judge.judge(piece, false, &mut session, personality, edits, &mut |_| {});
+        assert!(judged.is_ok(), "seed {seed}: nothing to reset for");
         for _ in 0..rng.usize(0..20) {
             let Some(&octet) = to_server.out.get(server.eaten) else {
                 break;

@@ -1,16 +1,25 @@
 //! What the operator wants: which ports are inspected and how the guard behaves.
 
 mod bounds;
+mod evidence;
+mod knobs;
 mod personality;
+mod presets;
+
+use std::sync::Arc;
 
 pub use bounds::{Bounds, Midstream, Timeouts};
-pub use personality::{Greeting, Personality};
+pub use evidence::{Evidence, Source};
+pub use knobs::{KNOBS, Knob, KnobError};
+pub use personality::{
+    DataPhase, Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
+};
 
 /// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The device whose behaviour is shown.
-    pub personality: &'static Personality,
+    pub personality: Arc<Personality>,
     /// Server ports that are inspected.
     pub ports: Vec<u16>,
     /// The largest segment size that the SYNs of inspected connections may announce (Cisco `sysopt
@@ -20,6 +29,6 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { personality: &Personality::MAILGUARD, ports: vec![25], mss_max: None }
+        Self { personality: Arc::new(Personality::MAILGUARD), ports: vec![25], mss_max: None }
     }
 }

@@ -1,18 +1,122 @@
 //! Personalities: which device, and which version of it, the guard behaves like. Values, not code.
 
-/// How the greeting of the SMTP server is shown to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use std::borrow::Cow;
+
+use crate::limits::ARGUMENT_OCTETS_MAX;
+use crate::smtp::{KeywordSet, VerbSet};
+
+/// What becomes of the text of the greeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Greeting {
-    /// As it is.
+    /// It is shown.
     Pass,
-    /// Every octet except `2`, `0`, CR and LF becomes `*`; the code and the octet behind it stay.
+    /// Every octet except `2`, `0`, CR and LF becomes `*`.
     Keep20,
-    /// The text becomes `SMTP/cmap ready` and underscores up to its length.
+    /// Every octet except CR and LF becomes `*`.
+    All,
+    /// Every octet except those of the word `ESMTP`, CR and LF becomes `*`.
+    Esmtp,
+    /// It becomes `SMTP/cmap ready` and underscores up to its length.
     Cmap,
+    /// It becomes this.
+    Text(Cow<'static, str>),
+    /// Its first word, the name of the host, stays; the rest becomes this.
+    Host(Cow<'static, str>),
+}
+
+/// What becomes of a command that may not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The server gets NOOP, and its reply is traded for `250 OK`.
+    Ok,
+    /// The server gets NOOP, and its reply is traded for `500 Command unrecognized`.
+    Unrecognized,
+    /// The server gets NOOP and answers for itself.
+    Noop,
+    /// The letters of the verb become `X`; the server answers for itself.
+    XVerb,
+    /// All octets of the line become `X`; the server answers for itself.
+    XLine,
+    /// Both ends are reset.
+    Reset,
+}
+
+impl Refusal {
+    /// What the client reads instead of the server's reply, if that is traded.
+    pub const fn reply(self) -> Option<&'static str> {
+        match self {
+            Self::Ok => Some("250 OK"),
+            Self::Unrecognized => Some("500 Command unrecognized"),
+            Self::Noop | Self::XVerb | Self::XLine | Self::Reset => None,
+        }
+    }
+}
+
+/// How a line of the reply to EHLO is hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hide {
+    /// Its text becomes `X`, its last octet a letter, A, B, C and so on in the order of such lines.
+    Mask,
+    /// The line vanishes; a last one becomes `250 OK`.
+    Remove,
+}
+
+/// What becomes of a command line that comes in pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartialLines {
+    /// It is judged as it streams: what may still become an allowed verb passes.
+    Stream,
+    /// It waits for its end, unacknowledged: a session typed by character may hang.
+    Hold,
+    /// A verb whose end is not there yet becomes `X`, and so does the rest of its line.
+    Mask,
+    /// It is forgotten, and its sender repeats it.
+    Discard,
+}
+
+/// What becomes of an end of mail data (`.` CRLF) that is split over packets (CSCds90792).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitEnd {
+    /// It passes.
+    Pass,
+    /// It is not forwarded: the session ends by a time-out.
+    Withhold,
+    /// It is forwarded, and the server's reply is not: the client sends the message again.
+    WithholdReply,
+}
+
+/// When mail data begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataPhase {
+    /// With a reply 354 of the server.
+    Reply,
+    /// With the command DATA, whatever its reply (CVE-2000-1022, CSCdu47003).
+    Command,
+}
+
+/// What becomes of octets that should not be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stray {
+    /// They pass.
+    Pass,
+    /// Each becomes a space.
+    Blank,
+    /// Both ends are reset.
+    Reset,
+}
+
+/// Whether commands may come before the replies to those before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pipelining {
+    /// Always.
+    Any,
+    /// When the client has seen that the server offers it, and not behind a command that has to be the last of
+    /// its group (RFC 2920 section 3.1); else both ends are reset.
+    Offered,
 }
 
 /// One device's behaviour, as named knobs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Personality {
     /// The name on the command line.
     pub name: &'static str,
@@ -22,64 +126,74 @@ pub struct Personality {
     pub inspect: bool,
     /// What becomes of the greeting.
     pub greeting: Greeting,
-    /// The commands that reach the server, in upper case.
-    pub verbs: &'static [&'static str],
-    /// What the client reads instead of the server's reply when its command was refused.
-    pub refusal: &'static str,
+    /// Whether the octet behind the code of a masked greeting stays.
+    pub keeps_separator: bool,
+    /// Whether the lines of a masked greeting behind its first keep code and separator.
+    pub keeps_continuation: bool,
+    /// The commands that reach the server.
+    pub verbs: VerbSet,
+    /// What becomes of the others.
+    pub refusal: Refusal,
+    /// EHLO becomes HELO.
+    pub ehlo_becomes_helo: bool,
+    /// The keywords of the reply to EHLO that the client sees.
+    pub keywords: KeywordSet,
+    /// How the others are hidden.
+    pub hide: Hide,
+    /// Whether `|` in an address becomes a space, and `>` without `<` before it.
+    pub blanks_special_characters: bool,
+    /// What becomes of command lines in pieces.
+    pub partial_lines: PartialLines,
+    /// What becomes of a split end of mail data.
+    pub split_end: SplitEnd,
+    /// When mail data begins.
+    pub data_phase: DataPhase,
+    /// Lines of mail data in a packet that begins inside of a line are taken for commands (PIX 4.2(2)).
+    pub corrupts_mail_data: bool,
+    /// CR without LF and LF without CR in mail data.
+    pub bare_line_ends: Stray,
+    /// NUL in commands and mail data.
+    pub nul: Stray,
+    /// Whether a client that speaks before the greeting is reset, with the server.
+    pub resets_early_talkers: bool,
+    /// Whether commands may be pipelined.
+    pub pipelining: Pipelining,
+    /// Octets of a command's argument; what is longer leaves as blanks.
+    pub argument_max: usize,
+    /// Replies that the device gives in the server's place: the command, and the whole reply without its last
+    /// line end.
+    pub answers: &'static [(crate::smtp::Verb, &'static str)],
 }
 
-/// The seven commands of RFC 821 section 4.5.1.
-const RFC821_MINIMUM: &[&str] = &["HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"];
-
 impl Personality {
-    /// What Microsoft KB 320027 describes: seven commands, `500 Command unrecognized` for all others.
-    pub const MAILGUARD: Self = Self {
-        name: "mailguard",
-        about: "seven commands, others answered 500 Command unrecognized, greeting masked but for 2 and 0",
+    /// Nothing is masked, refused or changed. What a preset does not say is as here.
+    pub(super) const NEUTRAL: Self = Self {
+        name: "neutral",
+        about: "",
         inspect: true,
-        greeting: Greeting::Keep20,
-        verbs: RFC821_MINIMUM,
-        refusal: "500 Command unrecognized",
-    };
-
-    /// PIX 4.0 and 4.1 (`mailhost`): refused commands are answered OK.
-    pub const PIX40: Self = Self {
-        name: "pix40",
-        about: "PIX 4.0 and 4.1 (mailhost): seven commands, others answered 250 OK, greeting SMTP/cmap",
-        inspect: true,
-        greeting: Greeting::Cmap,
-        verbs: RFC821_MINIMUM,
-        refusal: "250 OK",
-    };
-
-    /// No inspection: the reference to measure against.
-    pub const OFF: Self = Self {
-        name: "off",
-        about: "everything is relayed untouched: the reference to measure against",
-        inspect: false,
         greeting: Greeting::Pass,
-        verbs: &[],
-        refusal: "",
+        keeps_separator: true,
+        keeps_continuation: true,
+        verbs: VerbSet::ANY,
+        refusal: Refusal::Unrecognized,
+        ehlo_becomes_helo: false,
+        keywords: KeywordSet::ANY,
+        hide: Hide::Mask,
+        blanks_special_characters: false,
+        partial_lines: PartialLines::Stream,
+        split_end: SplitEnd::Pass,
+        data_phase: DataPhase::Reply,
+        corrupts_mail_data: false,
+        bare_line_ends: Stray::Pass,
+        nul: Stray::Pass,
+        resets_early_talkers: false,
+        pipelining: Pipelining::Any,
+        argument_max: ARGUMENT_OCTETS_MAX,
+        answers: &[],
     };
-
-    /// All that can be named.
-    pub const ALL: &'static [&'static Self] = &[&Self::MAILGUARD, &Self::PIX40, &Self::OFF];
 
     /// The personality of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        Self::ALL.iter().copied().find(|p| p.name == name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_is_found_by_its_name() {
-        for personality in Personality::ALL {
-            assert_eq!(Personality::named(personality.name), Some(*personality));
-        }
-        assert_eq!(Personality::named("pix"), None);
+        Self::ALL.iter().copied().find(|personality| personality.name == name)
     }
 }

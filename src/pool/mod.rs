@@ -169,6 +169,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixDatagram;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use etherparse::PacketBuilder;
@@ -204,7 +205,11 @@ mod tests {
 
     fn relay() -> EngineConfig {
         EngineConfig {
-            policy: Policy { personality: &Personality::OFF, ports: vec![25], mss_max: None },
+            policy: Policy {
+                personality: Arc::new(Personality::OFF),
+                ports: vec![25],
+                mss_max: None,
+            },
             seed: 7,
             offload: false,
             fail_open: false,

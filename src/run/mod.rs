@@ -8,9 +8,9 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
 use std::process;
+use std::sync::Arc;
 use std::thread;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use crossbeam_channel::{Receiver, bounded, select, unbounded};
 use nix::sys::signal::{SigSet, Signal};
 
@@ -39,8 +39,12 @@ pub struct Args {
     inside: String,
 
     /// The device whose behaviour is shown.
-    #[arg(long, value_name = "NAME", default_value = "mailguard", value_parser = personalities())]
+    #[arg(long, value_name = "NAME", default_value = "mailguard", value_parser = crate::personality::personalities())]
     personality: &'static Personality,
+
+    /// Sets one knob of the personality: --set greeting=all. Repeat it for more; mailguard personality NAME lists them.
+    #[arg(long = "set", value_name = "KNOB=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
 
     /// TCP port of the servers that are inspected, 1 to 65535. Repeat it, or give a list: 25,587.
     #[arg(
@@ -141,15 +145,26 @@ fn interface_name(name: &str) -> Result<String, String> {
     Ok(name.into())
 }
 
-fn personalities() -> impl TypedValueParser<Value = &'static Personality> {
-    let all = Personality::ALL.iter();
-    PossibleValuesParser::new(all.map(|p| PossibleValue::new(p.name).help(p.about)))
-        .try_map(|name| Personality::named(&name).ok_or("no such personality"))
+/// One knob and its value.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting is KNOB=VALUE")?;
+    // What it does with the rest of the personality is seen later; that it does not exist, now.
+    Personality::OFF.clone().set(name, value).map_err(|error| error.to_string())?;
+    Ok((name.into(), value.into()))
 }
 
 impl Args {
     fn features(&self) -> Features {
         if self.no_offload { Features::Plain } else { Features::Offload }
+    }
+
+    /// The personality with the knobs that were set.
+    fn personality(&self) -> Result<Arc<Personality>, String> {
+        let mut personality = self.personality.clone();
+        for (name, value) in &self.settings {
+            personality.set(name, value).map_err(|error| error.to_string())?;
+        }
+        Ok(Arc::new(personality))
     }
 
     fn persistence(&self) -> Persistence {
@@ -175,7 +190,7 @@ pub fn run(args: Args) -> Result<(), String> {
     let (lanes, features) = open_lanes(&args)?;
     let config = EngineConfig {
         policy: Policy {
-            personality: args.personality,
+            personality: args.personality()?,
             ports: args.ports.clone(),
             mss_max: args.mss_max,
         },

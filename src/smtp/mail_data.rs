@@ -24,6 +24,16 @@ impl Default for MailData {
 }
 
 impl MailData {
+    /// Whether a line begins here.
+    pub fn is_at_line_start(&self) -> bool {
+        self.matched == 2
+    }
+
+    /// How many octets of `.` CRLF at the start of a line have been seen, of those that are not whole.
+    pub fn inside_end(&self) -> usize {
+        self.matched.saturating_sub(2)
+    }
+
     /// Takes `octets`; when the end of mail data is among them, how many belong to the mail data.
     pub fn take(&mut self, octets: &[u8]) -> Option<usize> {
         let mut at = 0;

@@ -27,6 +27,11 @@ impl ReplyLine {
         !self.continues && self.code().is_some()
     }
 
+    /// Whether it is a line behind the first of its reply.
+    pub fn is_continuation(&self) -> bool {
+        self.is_continued
+    }
+
     /// Takes the next octet. At the end of a reply's last line, its code.
     pub fn take(&mut self, octet: u8) -> Option<u16> {
         if octet == b'\n' {

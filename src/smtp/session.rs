@@ -15,12 +15,30 @@ pub enum Outstanding {
     Greeting,
     /// A command that was let through.
     Passed,
+    /// EHLO, whose reply offers extensions.
+    Ehlo,
     /// DATA, whose reply decides what the client's next octets are.
     Data,
     /// The end of mail data.
     EndOfData,
-    /// A refused command, traded for NOOP.
+    /// The end of mail data, and nobody shall hear of it.
+    Withheld,
+    /// STARTTLS, whose reply decides what the client's next octets are (RFC 3207).
+    StartTls,
+    /// AUTH, or a line that answers a challenge, whose reply decides what the client's next octets are
+    /// (RFC 4954 section 4).
+    Auth,
+    /// A refused command, traded for NOOP, whose reply is traded too.
     Refused,
+    /// A command whose reply is traded for the answer of that number.
+    Answered(u8),
+}
+
+impl Outstanding {
+    /// Whether only the reply tells what comes behind it.
+    pub fn decides(self) -> bool {
+        matches!(self, Self::Data | Self::StartTls | Self::Auth)
+    }
 }
 
 /// What the client's next octets are.
@@ -28,10 +46,23 @@ pub enum Outstanding {
 pub enum Phase {
     /// Commands.
     Commands,
-    /// Nobody knows before the reply to DATA.
-    AwaitsDataReply,
+    /// Nobody knows before the reply to DATA, STARTTLS or AUTH.
+    AwaitsReply,
     /// Mail data: the server said 354.
     MailData,
+    /// A line that answers a challenge: the server said 334.
+    AuthResponse,
+    /// TLS: the server said 220. Nothing can be read any more, in both directions.
+    Tls,
+}
+
+/// What the server has offered in its reply to EHLO, as far as it matters here.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Offers {
+    /// PIPELINING (RFC 2920), and the client has seen it.
+    pub pipelining: bool,
+    /// CHUNKING (RFC 3030).
+    pub chunking: bool,
 }
 
 /// A reply that shows that server and guard disagree on what the client said.
@@ -49,11 +80,23 @@ pub enum Disagreement {
 pub struct Session {
     outstanding: VecDeque<Outstanding>,
     phase: Phase,
+    /// What the server offers.
+    pub offers: Offers,
+    /// The client has begun with TLS.
+    pub has_begun_tls: bool,
+    /// Mail data was entered on the command: replies that do not fit are no wonder.
+    is_trusting: bool,
 }
 
 impl Default for Session {
     fn default() -> Self {
-        Self { outstanding: VecDeque::from([Outstanding::Greeting]), phase: Phase::Commands }
+        Self {
+            outstanding: VecDeque::from([Outstanding::Greeting]),
+            phase: Phase::Commands,
+            offers: Offers::default(),
+            has_begun_tls: false,
+            is_trusting: false,
+        }
     }
 }
 
@@ -66,6 +109,11 @@ impl Session {
     /// What the server is answering, if it owes anything.
     pub fn head(&self) -> Option<Outstanding> {
         self.outstanding.front().copied()
+    }
+
+    /// What the client has said last, if the server has not answered it.
+    pub fn tail(&self) -> Option<Outstanding> {
+        self.outstanding.back().copied()
     }
 
     /// Whether another command may be sent on: the queue has a limit.
@@ -81,11 +129,17 @@ impl Session {
     /// The client sent something that will be answered.
     pub fn sent(&mut self, what: Outstanding) {
         self.outstanding.push_back(what);
-        match what {
-            Outstanding::Data => self.phase = Phase::AwaitsDataReply,
-            Outstanding::EndOfData => self.phase = Phase::Commands,
-            Outstanding::Greeting | Outstanding::Passed | Outstanding::Refused => {}
+        if what.decides() {
+            self.phase = Phase::AwaitsReply;
+        } else if matches!(what, Outstanding::EndOfData | Outstanding::Withheld) {
+            self.phase = Phase::Commands;
         }
+    }
+
+    /// Mail data begins with the command, whatever the server will say: the hole of CVE-2000-1022.
+    pub fn begin_mail_data_early(&mut self) {
+        self.phase = Phase::MailData;
+        self.is_trusting = true;
     }
 
     /// The server ended the reply to the head of the queue with `code`. Mail data begins here, on a
@@ -95,20 +149,25 @@ impl Session {
         if self.outstanding.is_empty() {
             self.outstanding.shrink_to(KEPT_CAPACITY_EDITS);
         }
-        match head {
-            Some(Outstanding::Data) => {
-                self.phase = if code == 354 { Phase::MailData } else { Phase::Commands };
-                Ok(())
-            }
-            Some(_) if code == 354 => Err(Disagreement::DataUnasked),
-            Some(_) => Ok(()),
-            None => self.said_unasked(code),
+        let next = match (head, code) {
+            (Some(Outstanding::Data), 354) => Phase::MailData,
+            (Some(Outstanding::StartTls), 220) => Phase::Tls,
+            (Some(Outstanding::Auth), 334) => Phase::AuthResponse,
+            (Some(what), _) if what.decides() => Phase::Commands,
+            (Some(_), 354) if !self.is_trusting => return Err(Disagreement::DataUnasked),
+            (Some(_), _) => return Ok(()),
+            (None, _) => return self.said_unasked(code),
+        };
+        if self.phase == Phase::AwaitsReply {
+            self.phase = next;
         }
+        Ok(())
     }
 
     /// The server ended a reply that nothing had asked for.
     pub fn said_unasked(&mut self, code: u16) -> Result<(), Disagreement> {
         match code {
+            _ if self.is_trusting => Ok(()),
             // A server that gives up says so at any time (RFC 5321 section 3.8).
             421 => Ok(()),
             354 => Err(Disagreement::DataUnasked),
@@ -127,17 +186,36 @@ mod tests {
         let mut session = Session::default();
         session.answered(220).unwrap();
         session.sent(Outstanding::Data);
-        assert_eq!(session.phase(), Phase::AwaitsDataReply);
+        assert_eq!(session.phase(), Phase::AwaitsReply);
         session.answered(503).unwrap();
         assert_eq!(session.phase(), Phase::Commands, "CVE-2000-1022");
         session.sent(Outstanding::Passed);
         session.sent(Outstanding::Data);
         session.answered(250).unwrap();
-        assert_eq!(session.phase(), Phase::AwaitsDataReply);
+        assert_eq!(session.phase(), Phase::AwaitsReply);
         session.answered(354).unwrap();
         assert_eq!(session.phase(), Phase::MailData);
         session.sent(Outstanding::EndOfData);
         assert_eq!(session.phase(), Phase::Commands);
+    }
+
+    #[test]
+    fn replies_to_starttls_and_auth_decide_what_comes_next() {
+        let mut session = Session::default();
+        session.answered(220).unwrap();
+        session.sent(Outstanding::Auth);
+        assert_eq!(session.phase(), Phase::AwaitsReply);
+        session.answered(334).unwrap();
+        assert_eq!(session.phase(), Phase::AuthResponse);
+        session.sent(Outstanding::Auth);
+        session.answered(235).unwrap();
+        assert_eq!(session.phase(), Phase::Commands);
+        session.sent(Outstanding::StartTls);
+        session.answered(454).unwrap();
+        assert_eq!(session.phase(), Phase::Commands);
+        session.sent(Outstanding::StartTls);
+        session.answered(220).unwrap();
+        assert_eq!(session.phase(), Phase::Tls);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use fastrand::Rng;
 use mailguard::counters::Event;
 use mailguard::direction::Leg;
 use mailguard::engine::{Engine, EngineConfig, Outbox};
-use mailguard::policy::{Bounds, Midstream, Personality, Policy};
+use mailguard::policy::{Bounds, Midstream, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::{Offload, VNET_HEADER_LEN};
+use std::sync::Arc;
 
 use crate::guard::Given;
 use crate::packet::{self, Packet};
@@ -80,7 +81,7 @@ fn offload(rng: &mut Rng) -> Offload {
 fn engine(seed: u64, mode: Mode) -> Engine {
     Engine::new(EngineConfig {
         policy: Policy {
-            personality: Personality::named(mode.name()).expect("a personality of that name"),
+            personality: Arc::new(mode.personality().clone()),
             ports: vec![25],
             mss_max: None,
         },

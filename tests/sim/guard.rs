@@ -2,12 +2,13 @@
 
 use core::hash::Hasher as _;
 use std::hash::DefaultHasher;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use mailguard::counters::Counters;
 use mailguard::direction::Leg;
 use mailguard::engine::{Engine, EngineConfig, Outbox};
-use mailguard::policy::{Bounds, Midstream, Personality, Policy};
+use mailguard::policy::{Bounds, Midstream, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 
@@ -78,7 +79,7 @@ pub(crate) type Departed = Vec<(Leg, Vec<u8>)>;
 
 impl Guard {
     pub(crate) fn new(mode: Mode, offload: bool, seed: u64, trace: Trace) -> Self {
-        let personality = Personality::named(mode.name()).expect("a personality of that name");
+        let personality = Arc::new(mode.personality().clone());
         let config = EngineConfig {
             policy: Policy { personality, ports: vec![25], mss_max: None },
             seed,

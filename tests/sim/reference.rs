@@ -3,6 +3,8 @@
 
 use core::ops::Range;
 
+use mailguard::policy::Personality;
+
 /// The personality, as the checks know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -20,6 +22,10 @@ impl Mode {
             Self::Mailguard => "mailguard",
             Self::Pix40 => "pix40",
         }
+    }
+
+    pub(crate) fn personality(self) -> &'static Personality {
+        Personality::named(self.name()).expect("a personality of that name")
     }
 
     pub(crate) fn inspects(self) -> bool {

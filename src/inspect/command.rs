@@ -1,0 +1,409 @@
+//! One command line: octet by octet, what leaves for it, and at its end what it was.
+//!
+//! ```text
+//! EHLO me CRLF   ->  NOOP    CRLF     nothing had left: NOOP, then blanks
+//! HELP me CRLF   ->  HELX    CRLF     HEL had left: the verb is spoilt
+//! X CRLF         ->  NOOP CRLF        what the line was short of comes before its end
+//! EHLO me CRLF   ->  XXXX me CRLF     refusal x-verb
+//! EHLO me CRLF   ->  XXXXXXX CRLF     refusal x-line
+//! ```
+
+use core::slice::from_ref;
+
+use super::{Fault, Notice};
+use crate::limits::{AUTH_RESPONSE_OCTETS_MAX, HELD_COMMAND_OCTETS_MAX};
+use crate::policy::{PartialLines, Personality, Refusal, Stray};
+use crate::smtp::{Outstanding, VERB_LEN_MAX, Verb, VerbSet};
+
+const NOOP: &[u8; 4] = b"NOOP";
+const HELO: &[u8; 4] = b"HELO";
+
+/// Where in a line the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// In the verb: so many octets of it, all of them the beginning of an allowed one.
+    Verb(usize),
+    /// In the verb EHLO, of which so many octets have become HELO.
+    Helo(usize),
+    /// Behind an allowed verb, and so many octets of the argument.
+    Argument(Option<Verb>, usize),
+    /// In the answer to a challenge of AUTH.
+    Response(usize),
+    /// A refused line of which so many octets have been traded for NOOP and blanks.
+    Noop(usize),
+    /// A refused line whose verb was spoilt, once the first octet has been traded.
+    Spoilt { begun: bool },
+    /// A refused line that becomes `X`: the whole of it, or its verb, once an octet of that has been seen.
+    /// Where the beginning of the verb has left, one `X` at least is owed.
+    Masked { whole: bool, in_verb: bool, begun: bool, owes: bool },
+}
+
+/// What the argument of BDAT says so far (RFC 3030 section 2).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum ChunkSize {
+    #[default]
+    Before,
+    Digits(u64),
+    /// Behind the digits; so many letters of LAST.
+    Behind(u64, usize),
+    Bad,
+}
+
+/// What a line was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// What the server owes for it.
+    pub(super) sent: Outstanding,
+    /// It was refused.
+    pub(super) refused: bool,
+    /// So many octets that are no commands follow (BDAT).
+    pub(super) chunk: u64,
+}
+
+/// What is to be done with what begins here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It can be judged.
+    Go,
+    /// It waits for more.
+    Wait,
+}
+
+/// What leaves for one octet: a line end, the rest of NOOP and one octet more at most.
+#[derive(Default)]
+pub(super) struct Traded {
+    pub(super) octets: [u8; 8],
+    pub(super) len: usize,
+}
+
+impl Traded {
+    pub(super) fn put(&mut self, octets: &[u8]) {
+        if let Some(room) = self.octets.get_mut(self.len..self.len + octets.len()) {
+            room.copy_from_slice(octets);
+            self.len += octets.len();
+        }
+    }
+}
+
+/// A command line as it streams by.
+#[derive(Debug)]
+pub(super) struct CommandLine {
+    line: Line,
+    verb: [u8; VERB_LEN_MAX],
+    chunk: ChunkSize,
+    /// `<` has come in the argument.
+    has_opened: bool,
+    /// The beginning of a line has come behind a whole one, and waits for the end of its verb.
+    waits: bool,
+}
+
+impl Default for CommandLine {
+    fn default() -> Self {
+        Self {
+            line: Line::Verb(0),
+            verb: [0; VERB_LEN_MAX],
+            chunk: ChunkSize::default(),
+            has_opened: false,
+            waits: false,
+        }
+    }
+}
+
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
+}
+
+fn is_end(octet: u8) -> bool {
+    matches!(octet, b'\r' | b'\n')
+}
+
+impl CommandLine {
+    /// Whether nothing of the line has come.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.line == Line::Verb(0)
+    }
+
+    /// A new line begins.
+    pub(super) fn begin(&mut self) {
+        self.line = Line::Verb(0);
+        self.chunk = ChunkSize::default();
+        self.has_opened = false;
+        self.waits = false;
+    }
+
+    /// A line begins that is no command, but the answer to a challenge.
+    pub(super) fn begin_response(&mut self) {
+        self.begin();
+        self.line = Line::Response(0);
+    }
+
+    /// Looks at what a line begins with, where the verb has to be whole before anything leaves. `is_alone` when
+    /// nothing came before it in what is judged now.
+    pub(super) fn look(
+        &mut self,
+        rest: &[u8],
+        is_alone: bool,
+        is_stuck: bool,
+        verbs: VerbSet,
+        personality: &Personality,
+    ) -> Result<Look, Fault> {
+        let verb_end = rest.iter().position(|octet| is_blank(*octet) || is_end(*octet));
+        let verb = rest.get(..verb_end.unwrap_or(rest.len())).unwrap_or_default();
+        let may_be_ehlo = personality.ehlo_becomes_helo
+            && b"EHLO".get(..verb.len()).is_some_and(|start| start.eq_ignore_ascii_case(verb));
+        if may_be_ehlo && verb_end.is_some() && verb.len() == 4 {
+            self.line = Line::Helo(0);
+            return Ok(Look::Go);
+        }
+        match personality.partial_lines {
+            PartialLines::Stream => {
+                let waits = may_be_ehlo && verb_end.is_none() && !is_stuck;
+                return Ok(if waits { Look::Wait } else { Look::Go });
+            }
+            PartialLines::Hold | PartialLines::Discard => {
+                let is_whole = rest.iter().any(|octet| is_end(*octet));
+                if !is_whole && rest.len() <= HELD_COMMAND_OCTETS_MAX {
+                    return Ok(Look::Wait);
+                }
+            }
+            PartialLines::Mask if verb_end.is_none() => {
+                // A burst of commands may be cut anywhere; what somebody types is alone in its packet.
+                self.waits |= !is_alone;
+                if self.waits && rest.len() <= HELD_COMMAND_OCTETS_MAX {
+                    return Ok(Look::Wait);
+                }
+                self.line = masked(true, false);
+                return Ok(Look::Go);
+            }
+            PartialLines::Mask => {}
+        }
+        if !verbs.allows(verb) {
+            self.line = refused(personality)?;
+        }
+        Ok(Look::Go)
+    }
+
+    /// Judges one octet that is not the LF of a CRLF. At a line end, what the line was.
+    pub(super) fn octet(
+        &mut self,
+        octet: u8,
+        verbs: VerbSet,
+        personality: &Personality,
+        out: &mut Traded,
+        notice: &mut impl FnMut(Notice),
+    ) -> Result<Option<Ended>, Fault> {
+        if let Line::Verb(len) = self.line {
+            self.line = self.verb_octet(octet, len, verbs, personality)?;
+        }
+        let ended = if is_end(octet) { Some(self.ended(personality)?) } else { None };
+        match &mut self.line {
+            Line::Noop(done) if ended.is_some() => {
+                out.put(NOOP.get(*done..).unwrap_or_default());
+            }
+            Line::Noop(done) => {
+                out.put(&[NOOP.get(*done).copied().unwrap_or(b' ')]);
+                *done += 1;
+            }
+            Line::Spoilt { begun } => {
+                if !*begun {
+                    out.put(b"X");
+                    *begun = true;
+                } else if ended.is_none() {
+                    out.put(b" ");
+                }
+            }
+            Line::Masked { owes: true, .. } if ended.is_some() => out.put(b"X"),
+            Line::Masked { whole: false, in_verb: false, .. } if ended.is_none() => {
+                out.put(from_ref(&octet));
+            }
+            Line::Masked { whole: false, in_verb, begun: true, .. } if is_blank(octet) => {
+                *in_verb = false;
+                out.put(from_ref(&octet));
+            }
+            Line::Masked { begun, owes, .. } if ended.is_none() => {
+                *begun |= !is_blank(octet);
+                *owes = false;
+                out.put(b"X");
+            }
+            Line::Helo(done) if ended.is_none() => {
+                out.put(&[HELO.get(*done).copied().unwrap_or(octet)]);
+                *done += 1;
+                if *done == HELO.len() {
+                    self.line = Line::Argument(Some(Verb::Helo), 0);
+                }
+            }
+            Line::Response(len) if ended.is_none() => {
+                *len += 1;
+                out.put(if *len > AUTH_RESPONSE_OCTETS_MAX { b" " } else { from_ref(&octet) });
+            }
+            Line::Argument(verb, len) if ended.is_none() => {
+                // A server that cuts long lines must not find a command behind the cut.
+                *len += 1;
+                let is_long = *len > personality.argument_max;
+                let verb = *verb;
+                let octet = if is_long { b' ' } else { octet };
+                out.put(&[self.argument_octet(verb, octet, personality, notice)?]);
+            }
+            Line::Verb(_) if ended.is_none() => out.put(&[octet]),
+            Line::Verb(_)
+            | Line::Helo(_)
+            | Line::Argument(..)
+            | Line::Response(_)
+            | Line::Masked { .. } => {}
+        }
+        match octet {
+            b'\r' => out.put(b"\r"),
+            b'\n' => out.put(b"\r\n"),
+            _ => {}
+        }
+        Ok(ended)
+    }
+
+    /// One octet behind an allowed verb.
+    fn argument_octet(
+        &mut self,
+        verb: Option<Verb>,
+        octet: u8,
+        personality: &Personality,
+        notice: &mut impl FnMut(Notice),
+    ) -> Result<u8, Fault> {
+        if verb == Some(Verb::Bdat) {
+            self.chunk = self.chunk.and(octet);
+        }
+        match (octet, personality.nul) {
+            (0, Stray::Reset) => return Err(Fault::StrayOctet),
+            (0, Stray::Blank) => {
+                notice(Notice::OctetBlanked);
+                return Ok(b' ');
+            }
+            _ => {}
+        }
+        if personality.blanks_special_characters && matches!(verb, Some(Verb::Mail | Verb::Rcpt)) {
+            let is_special = octet == b'|' || (octet == b'>' && !self.has_opened);
+            self.has_opened |= octet == b'<';
+            if is_special {
+                notice(Notice::AddressBlanked);
+                return Ok(b' ');
+            }
+        }
+        Ok(octet)
+    }
+
+    /// What the line was that ends here.
+    fn ended(&self, personality: &Personality) -> Result<Ended, Fault> {
+        let mut ended = Ended { sent: Outstanding::Passed, refused: false, chunk: 0 };
+        match self.line {
+            Line::Response(_) => ended.sent = Outstanding::Auth,
+            Line::Argument(verb, _) => {
+                let answer = |verb| personality.answers.iter().position(|(of, _)| *of == verb);
+                ended.sent = match verb {
+                    Some(verb) if answer(verb).is_some() => {
+                        Outstanding::Answered(answer(verb).unwrap_or_default() as u8)
+                    }
+                    Some(Verb::Ehlo) => Outstanding::Ehlo,
+                    Some(Verb::Data) => Outstanding::Data,
+                    Some(Verb::StartTls) => Outstanding::StartTls,
+                    Some(Verb::Auth) => Outstanding::Auth,
+                    Some(Verb::Bdat) => {
+                        ended.chunk = self.chunk.octets().ok_or(Fault::BadChunkSize)?;
+                        Outstanding::Passed
+                    }
+                    Some(_) | None => Outstanding::Passed,
+                };
+            }
+            Line::Noop(_) | Line::Spoilt { .. } => {
+                ended.refused = true;
+                if personality.refusal.reply().is_some() {
+                    ended.sent = Outstanding::Refused;
+                }
+            }
+            Line::Masked { .. } => ended.refused = true,
+            Line::Verb(_) | Line::Helo(_) => {}
+        }
+        Ok(ended)
+    }
+
+    /// Where the line stands after one more octet behind `len` octets of a verb.
+    fn verb_octet(
+        &mut self,
+        octet: u8,
+        len: usize,
+        verbs: VerbSet,
+        personality: &Personality,
+    ) -> Result<Line, Fault> {
+        let so_far = self.verb.get(..len.min(VERB_LEN_MAX)).unwrap_or_default();
+        if is_blank(octet) || is_end(octet) {
+            let is_known = len <= VERB_LEN_MAX;
+            if if is_known { verbs.allows(so_far) } else { verbs.has_others() } {
+                let verb = is_known.then(|| Verb::named(so_far)).flatten();
+                return Ok(Line::Argument(verb, 0));
+            }
+        } else if let Some(slot) = self.verb.get_mut(len) {
+            *slot = octet.to_ascii_uppercase();
+            let so_far = self.verb.get(..=len).unwrap_or_default();
+            if verbs.may_begin(so_far) {
+                return Ok(Line::Verb(len + 1));
+            }
+        } else if verbs.has_others() {
+            return Ok(Line::Verb(len + 1));
+        }
+        if len == 0 {
+            return refused(personality);
+        }
+        match personality.refusal {
+            Refusal::Ok | Refusal::Unrecognized | Refusal::Noop => {
+                Ok(Line::Spoilt { begun: false })
+            }
+            Refusal::XVerb | Refusal::XLine => {
+                Ok(masked(personality.refusal == Refusal::XLine, true))
+            }
+            Refusal::Reset => Err(Fault::CommandRefused),
+        }
+    }
+}
+
+/// A line that becomes `X`; `owes` one when the beginning of its verb has left.
+fn masked(whole: bool, owes: bool) -> Line {
+    Line::Masked { whole, in_verb: true, begun: false, owes }
+}
+
+/// How a line is traded of which nothing has left.
+fn refused(personality: &Personality) -> Result<Line, Fault> {
+    match personality.refusal {
+        Refusal::Ok | Refusal::Unrecognized | Refusal::Noop => Ok(Line::Noop(0)),
+        Refusal::XVerb | Refusal::XLine => Ok(masked(personality.refusal == Refusal::XLine, false)),
+        Refusal::Reset => Err(Fault::CommandRefused),
+    }
+}
+
+impl ChunkSize {
+    /// One octet more.
+    fn and(self, octet: u8) -> Self {
+        const LAST: &[u8; 4] = b"LAST";
+        match (self, octet) {
+            (Self::Before, octet) if is_blank(octet) => self,
+            (Self::Before, b'0'..=b'9') => Self::Digits(u64::from(octet - b'0')),
+            (Self::Digits(size), b'0'..=b'9') => {
+                let more =
+                    size.checked_mul(10).and_then(|size| size.checked_add(u64::from(octet - b'0')));
+                more.map_or(Self::Bad, Self::Digits)
+            }
+            (Self::Digits(size), octet) if is_blank(octet) => Self::Behind(size, 0),
+            (Self::Behind(_, 0 | 4), octet) if is_blank(octet) => self,
+            (Self::Behind(size, at), octet)
+                if LAST.get(at) == Some(&octet.to_ascii_uppercase()) =>
+            {
+                Self::Behind(size, at + 1)
+            }
+            _ => Self::Bad,
+        }
+    }
+
+    /// How many octets follow, if that is certain.
+    fn octets(self) -> Option<u64> {
+        match self {
+            Self::Digits(size) | Self::Behind(size, 0 | 4) => Some(size),
+            Self::Before | Self::Behind(..) | Self::Bad => None,
+        }
+    }
+}

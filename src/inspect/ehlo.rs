@@ -1,0 +1,155 @@
+//! Judges the reply to EHLO, line by line: what it offers, and what of that the client sees.
+
+use super::{Edits, Notice};
+use crate::limits::HELD_KEYWORD_OCTETS_MAX;
+use crate::policy::{Hide, Personality};
+use crate::smtp::{Keyword, Offers, ReplyLine, Session};
+
+/// One reply to EHLO.
+#[derive(Debug, Default)]
+pub(super) struct EhloReply {
+    /// Lines that were masked.
+    masked: u8,
+    /// The rest of the line in hand leaves in pieces: as it is, or as `X`.
+    rest: Option<Rest>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Passes,
+    Masked,
+}
+
+impl EhloReply {
+    /// Judges what it can; how many octets it took, and the code if the reply has ended with them.
+    #[expect(clippy::too_many_arguments, reason = "the judge's own state, handed on once")]
+    pub(super) fn judge(
+        &mut self,
+        line: &mut ReplyLine,
+        octets: &[u8],
+        is_stuck: bool,
+        session: &mut Session,
+        personality: &Personality,
+        edits: &mut impl Edits,
+        notice: &mut impl FnMut(Notice),
+    ) -> (usize, Option<u16>) {
+        if !line.is_continuation() && line.column() == 0 {
+            *self = Self::default();
+            session.offers = Offers::default();
+        }
+        // The first line names the host. Lines of another code offer nothing.
+        let is_first = !line.is_continuation();
+        let offers = octets.starts_with(b"250");
+        if self.rest.is_none()
+            && (is_first
+                || line.column() > 0
+                || !b"250".starts_with(&octets[..octets.len().min(3)]))
+        {
+            self.rest = Some(Rest::Passes);
+        }
+        if let Some(rest) = self.rest {
+            return self.go_on(rest, line, octets, edits);
+        }
+        // Lines that vanish have to be traded with the beginning of the one behind them.
+        let mut gone = 0;
+        loop {
+            let here = octets.get(gone..).unwrap_or_default();
+            let Some(end) = memchr::memchr(b'\n', here).map(|at| at + 1) else {
+                if here.len() < HELD_KEYWORD_OCTETS_MAX && !is_stuck {
+                    return (0, None);
+                }
+                if gone > 0 {
+                    // The server waits for the acknowledgement of what was to vanish.
+                    take(line, &octets[..gone]);
+                    edits.trade(gone, b"250-OK\r\n");
+                    return (gone, None);
+                }
+                let keyword = here
+                    .contains(&b' ')
+                    .then(|| Keyword::of_line(here.get(4..).unwrap_or_default()));
+                let shows =
+                    offers && keyword.is_some_and(|keyword| personality.keywords.shows(keyword));
+                self.rest = Some(if shows { Rest::Passes } else { Rest::Masked });
+                return self.go_on(self.rest.unwrap_or(Rest::Masked), line, octets, edits);
+            };
+            let here = &here[..end];
+            let is_last = here.get(3) != Some(&b'-');
+            let text = here.get(4..).unwrap_or_default();
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            let keyword = Keyword::of_line(text);
+            session.offers.chunking |= keyword == Some(Keyword::Chunking);
+            if personality.keywords.shows(keyword) {
+                session.offers.pipelining |= keyword == Some(Keyword::Pipelining);
+                let first = if gone > 0 { 1 } else { 0 };
+                if gone > 0 {
+                    edits.trade(gone + 1, &here[..1]);
+                }
+                edits.pass(&here[first..]);
+                return (gone + end, take(line, &octets[..gone + end]));
+            }
+            notice(Notice::KeywordHidden);
+            match personality.hide {
+                Hide::Mask => {
+                    self.mask(here, text.len(), edits);
+                    return (end, take(line, here));
+                }
+                Hide::Remove if is_last => {
+                    edits.trade(gone + end, b"250 OK\r\n");
+                    return (gone + end, take(line, &octets[..gone + end]));
+                }
+                Hide::Remove => gone += end,
+            }
+        }
+    }
+
+    /// Goes on in a line that leaves in pieces.
+    fn go_on(
+        &mut self,
+        rest: Rest,
+        line: &mut ReplyLine,
+        octets: &[u8],
+        edits: &mut impl Edits,
+    ) -> (usize, Option<u16>) {
+        let end = memchr::memchr(b'\n', octets).map_or(octets.len(), |at| at + 1);
+        let here = &octets[..end];
+        for &octet in here {
+            let stays = rest == Rest::Passes || line.column() < 4 || matches!(octet, b'\r' | b'\n');
+            if stays {
+                edits.pass(&[octet]);
+            } else {
+                edits.trade(1, b"X");
+            }
+            let code = line.take(octet);
+            if code.is_some() {
+                self.rest = None;
+                return (end, code);
+            }
+        }
+        if here.ends_with(b"\n") {
+            self.rest = None;
+        }
+        (end, None)
+    }
+
+    /// Masks a whole line with `len` octets of text: `X`, and a letter in its last place.
+    fn mask(&mut self, line: &[u8], len: usize, edits: &mut impl Edits) {
+        let (code, rest) = line.split_at(line.len().min(4));
+        let (text, end) = rest.split_at(len);
+        edits.pass(code);
+        if !text.is_empty() {
+            let mut masked = vec![b'X'; text.len()];
+            if let Some(last) = masked.last_mut() {
+                *last = b'A' + self.masked % 26;
+            }
+            edits.trade(text.len(), &masked);
+            self.masked = self.masked.wrapping_add(1) % 26;
+        }
+        edits.pass(end);
+    }
+}
+
+/// Notes octets in the line; the code of the reply if it ends with them.
+fn take(line: &mut ReplyLine, octets: &[u8]) -> Option<u16> {
+    octets.iter().filter_map(|octet| line.take(*octet)).last()
+}
