@@ -67,8 +67,14 @@ impl Middle {
 pub fn dialogue(octets: &[u8]) {
     let mut cursor = Cursor::new(octets);
     let how = cursor.octet();
-    let personality = if how & 1 == 0 { &Personality::MAILGUARD } else { &Personality::PIX40 };
-    if how & 2 == 0 { strict(cursor, personality) } else { any(cursor, personality) }
+    if how & 2 == 0 {
+        let is_pix = how & 1 != 0;
+        strict(cursor, if is_pix { &Personality::PIX40 } else { &Personality::MAILGUARD });
+    } else {
+        let number = usize::from(how & 1) + usize::from(how >> 2) * 2;
+        let whole: Vec<_> = Personality::ALL.iter().filter(|it| it.is_blind_to_packets()).collect();
+        any(cursor, whole[number % whole.len()]);
+    }
 }
 
 /// A strict server never sees a forbidden verb, and neither end sees how the streams were cut.

@@ -2,7 +2,7 @@
 
 use super::testing::Middle;
 use super::{Fault, Notice};
-use crate::policy::{PartialLines, Personality, SplitEnd};
+use crate::policy::Personality;
 
 const SERVER: usize = 0;
 const CLIENT: usize = 1;
@@ -344,11 +344,8 @@ const REPLIES: &[&str] = &[
 /// has heard all of it before it says the next.
 #[test]
 fn l16_segmentation_is_invisible_in_every_personality() {
-    let is_about_packets = |personality: &Personality| {
-        personality.partial_lines == PartialLines::Mask || personality.split_end != SplitEnd::Pass
-    };
     let mut faults = 0;
-    for personality in Personality::ALL.iter().filter(|it| it.inspect && !is_about_packets(it)) {
+    for personality in Personality::ALL.iter().filter(|it| it.is_blind_to_packets()) {
         for seed in 0..1500 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut words = vec![(1, "220 mail ESMTP 2020\r\n")];

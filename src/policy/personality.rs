@@ -192,6 +192,13 @@ impl Personality {
         answers: &[],
     };
 
+    /// Whether nothing of what it does depends on how streams are cut into packets (law L16).
+    pub fn is_blind_to_packets(&self) -> bool {
+        let looks_at_lines =
+            matches!(self.partial_lines, PartialLines::Mask | PartialLines::Discard);
+        !looks_at_lines && self.split_end == SplitEnd::Pass && !self.corrupts_mail_data
+    }
+
     /// The personality of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().copied().find(|personality| personality.name == name)
