@@ -169,7 +169,7 @@ impl Half {
         let right = self.map.to_original(right, Round::Down);
         // What the guard has acknowledged is no news, not even to who has that from an old
         // acknowledgement; the rest of the block goes on from there.
-        let is_known = self.has_promised() || left < self.stand_in.promised();
+        let is_known = self.has_promised() || left <= self.stand_in.promised();
         let left = if is_known { left.max(self.told_ack) } else { left };
         (self.map.floor() <= left && left < right)
             .then(|| (self.space.seq_of(left).get(), self.space.seq_of(right).get()))

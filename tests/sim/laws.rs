@@ -189,6 +189,9 @@ impl Laws {
     /// The call is over: everything that it caused has been shown.
     pub(crate) fn called(&mut self, happened: &Happened) -> Result<(), String> {
         let strict = self.mode.inspects();
+        if !strict && happened.is_refused() {
+            return Err(format!("I33: dropped without inspection: {happened:?}"));
+        }
         for flow in self.flows.values_mut() {
             if happened.is_trimmed() {
                 flow.ways[self.cause.speaker].trim();

@@ -64,7 +64,9 @@ fn an_old_report_reaches_back_into_no_promise() {
     trace.client(1, 8, ACK, "RSET\r\n");
     trace.client(13, 8, ACK, "NOOP\r\nNOOP\r\n");
     assert_eq!(trace.server(8, 25, ACK, ""), ["outside 8 25 . \"\""]);
-    assert_eq!(trace.server_with_sack(8, 1, (7, 25)), ["outside 8 13 . \"\""]);
+    for start in [7, 13] {
+        assert_eq!(trace.server_with_sack(8, 1, (start, 25)), ["outside 8 13 . \"\""]);
+    }
 }
 
 #[test]
