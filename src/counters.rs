@@ -144,6 +144,10 @@ counted! {
         StrayOctet => "stray-octet-resets",
         /// BDAT without a size that everybody reads alike ended the connection (RFC 3030 section 2).
         BadChunkSize => "bad-chunk-sizes",
+        /// A class of the policy map matched and ended the connection (Cisco message 108004).
+        ClassMatched => "map-classes-matched",
+        /// A class of the policy map matched and only logs (Cisco message 108005).
+        ClassLogged => "map-classes-logged",
         /// A reply showed that the server had seen what the guard had not (SMTP smuggling).
         ServerDisagrees => "server-disagreements",
         /// A lone CR or LF in a command was made a CRLF.

@@ -398,3 +398,19 @@ fn a_server_that_takes_mail_data_for_a_refused_command_ends_the_flow() {
     assert_eq!(trace.client(8, 8, ACK, "EHLO\r\n"), ["outside 8 8 R \"\""]);
     assert_eq!(trace.engine.counters().drops(DropReason::FlowEnded), 1);
 }
+
+#[test]
+fn a_connection_that_a_class_drops_is_dropped_in_silence() {
+    let mut trace = Trace::open(&Personality::ASA72);
+    trace.server(1, 1, ACK, "220 m\r\n");
+    let line = format!("HELO {}\r\n", "a".repeat(600));
+    let left = trace.client(1, 8, ACK, &line);
+    assert!(left.iter().all(|line| line.starts_with("inside") && !line.contains('R')), "{left:?}");
+    assert!(!left.concat().contains("\\r"), "the line has no end: {left:?}");
+    assert!(trace.client(1, 8, ACK, &line).is_empty() && trace.server(8, 1, ACK, "").is_empty());
+    let counters = trace.engine.counters();
+    assert_eq!(
+        (counters.events(Event::ClassMatched), counters.drops(DropReason::FlowEnded)),
+        (1, 2)
+    );
+}

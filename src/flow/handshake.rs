@@ -240,8 +240,9 @@ impl Flow {
     pub(super) fn end_by_inspection(&mut self, context: &mut Context<'_>) {
         self.stage = Stage::Ended;
         context.counters.happened(Event::InspectionReset);
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            self.mint_reset(direction, context);
+        if !self.is_dropped {
+            self.mint_reset(Direction::ToServer, context);
+            self.mint_reset(Direction::ToClient, context);
         }
         self.halves.to_server.free();
         self.halves.to_client.free();

@@ -97,6 +97,8 @@ pub struct Flow {
     /// A SYN that passed while the connection lives. When the server answers it, the old
     /// connection was dead and this is the new one.
     reborn: Option<Box<Reborn>>,
+    /// The connection was dropped (`drop-connection`): nobody is told, whatever they ask.
+    is_dropped: bool,
 }
 
 impl Flow {
@@ -124,6 +126,7 @@ impl Flow {
             deadline: now + timeouts.embryonic,
             path_mtu: ByDirection::default(),
             reborn: None,
+            is_dropped: false,
         }
     }
 
@@ -234,7 +237,9 @@ impl Flow {
         }
         self.forget_old_paths(context.now);
         if self.stage == Stage::Ended {
-            self.answer_with_reset(direction, headers, context);
+            if !self.is_dropped {
+                self.answer_with_reset(direction, headers, context);
+            }
             return Err(DropReason::FlowEnded);
         }
         if headers.has(flags::URG) {
@@ -330,6 +335,7 @@ fn count(notice: Notice, counters: &mut Counters) {
         Notice::KeywordHidden => Event::KeywordHidden,
         Notice::AddressBlanked => Event::AddressBlanked,
         Notice::OctetBlanked => Event::OctetBlanked,
+        Notice::ClassMatched => Event::ClassLogged,
         Notice::TlsStarted => Event::TlsStarted,
     });
 }
@@ -343,6 +349,7 @@ fn event_of(fault: Fault) -> Event {
         Fault::UnauthorizedPipelining => Event::UnauthorizedPipelining,
         Fault::StartTlsInjection => Event::StartTlsInjection,
         Fault::StrayOctet => Event::StrayOctet,
+        Fault::ClassMatched { .. } => Event::ClassMatched,
         Fault::BadChunkSize => Event::BadChunkSize,
     }
 }

@@ -86,6 +86,7 @@ impl Flow {
         }
         if let Err(fault) = judged {
             context.counters.happened(event_of(fault));
+            self.is_dropped = matches!(fault, Fault::ClassMatched { drops: true, .. });
             self.end_by_inspection(context);
             return Ok(());
         }

@@ -8,8 +8,9 @@
 
 use super::command::{CommandLine, Ended, Look, Traded};
 use super::data::{DataJudge, Taken};
+use super::tally::weigh;
 use super::{Edits, Fault, Notice};
-use crate::policy::{DataPhase, Personality, Pipelining};
+use crate::policy::{DataPhase, Match, Personality, Pipelining};
 use crate::smtp::{Outstanding, Phase, Session, Verb, VerbSet};
 
 /// The first octet of a TLS record that opens a handshake (RFC 8446 section 5.1).
@@ -24,6 +25,8 @@ pub struct ClientJudge {
     data: DataJudge,
     /// Octets that are no commands and are still to come (BDAT).
     chunk: u64,
+    /// RCPT commands for the message in hand.
+    recipients: u64,
     /// Octets have waited behind STARTTLS for the reply.
     waits_behind_starttls: bool,
 }
@@ -60,6 +63,7 @@ impl ClientJudge {
                         self.data.judge(rest, at == 0, is_stuck, personality, edits, notice)?;
                     if let Some(end) = end {
                         self.data = DataJudge::default();
+                        self.recipients = 0;
                         session.sent(end);
                         notice(Notice::MailDataEnded);
                     }
@@ -182,6 +186,7 @@ impl ClientJudge {
                 end.chunk -= 1;
             } else if ended.is_none() || octet != b'\n' {
                 let line = self.line.octet(octet, verbs, personality, &mut traded, notice);
+                let line = line.and_then(|line| self.number(line, personality, notice));
                 let line = line.inspect_err(|_| {
                     // What was judged before is still heard.
                     if passed > 0 {
@@ -226,6 +231,27 @@ impl ClientJudge {
             edits.pass(&octets[octets.len() - passed..]);
         }
         Ok(octets.len())
+    }
+
+    /// Counts the recipients of a message, before the end of their line leaves.
+    fn number(
+        &mut self,
+        line: Option<Ended>,
+        personality: &Personality,
+        notice: &mut impl FnMut(Notice),
+    ) -> Result<Option<Ended>, Fault> {
+        match line.and_then(|ended| ended.verb) {
+            Some(Verb::Rcpt) => {
+                self.recipients += 1;
+                let of_message =
+                    |class| if let Match::CmdRcptCount(most) = class { Some(most) } else { None };
+                let grown = self.recipients - 1..self.recipients;
+                weigh(&personality.map, grown, of_message, notice).map_err(|(_, fault)| fault)?;
+            }
+            Some(Verb::Mail | Verb::Rset | Verb::Helo | Verb::Ehlo) => self.recipients = 0,
+            Some(_) | None => {}
+        }
+        Ok(line)
     }
 
     /// A line has ended.

@@ -10,9 +10,10 @@
 
 use core::slice::from_ref;
 
+use super::tally::weigh;
 use super::{Fault, Notice};
 use crate::limits::{AUTH_RESPONSE_OCTETS_MAX, HELD_COMMAND_OCTETS_MAX};
-use crate::policy::{PartialLines, Personality, Refusal, Stray};
+use crate::policy::{Match, PartialLines, Personality, Refusal, Stray};
 use crate::smtp::{Outstanding, VERB_LEN_MAX, Verb, VerbSet};
 
 const NOOP: &[u8; 4] = b"NOOP";
@@ -56,6 +57,8 @@ pub(super) struct Ended {
     pub(super) sent: Outstanding,
     /// It was refused.
     pub(super) refused: bool,
+    /// Its verb, if it was let through.
+    pub(super) verb: Option<Verb>,
     /// So many octets that are no commands follow (BDAT).
     pub(super) chunk: u64,
 }
@@ -93,6 +96,9 @@ pub(super) struct CommandLine {
     chunk: ChunkSize,
     /// `<` has come in the argument.
     has_opened: bool,
+    /// Octets of the line, and of the sender's address in it.
+    length: u64,
+    sender: u64,
     /// The beginning of a line has come behind a whole one, and waits for the end of its verb.
     waits: bool,
 }
@@ -104,6 +110,8 @@ impl Default for CommandLine {
             verb: [0; VERB_LEN_MAX],
             chunk: ChunkSize::default(),
             has_opened: false,
+            length: 0,
+            sender: 0,
             waits: false,
         }
     }
@@ -129,6 +137,7 @@ impl CommandLine {
         self.chunk = ChunkSize::default();
         self.has_opened = false;
         self.waits = false;
+        (self.length, self.sender) = (0, 0);
     }
 
     /// A line begins that is no command, but the answer to a challenge.
@@ -192,6 +201,14 @@ impl CommandLine {
         out: &mut Traded,
         notice: &mut impl FnMut(Notice),
     ) -> Result<Option<Ended>, Fault> {
+        let is_command = !matches!(self.line, Line::Response(_));
+        if is_command && !is_end(octet) && !personality.map.is_empty() {
+            self.length += 1;
+            let of_line =
+                |class| if let Match::CmdLineLength(most) = class { Some(most) } else { None };
+            let grown = self.length - 1..self.length;
+            weigh(&personality.map, grown, of_line, notice).map_err(|(_, fault)| fault)?;
+        }
         if let Line::Verb(len) = self.line {
             self.line = self.verb_octet(octet, len, verbs, personality)?;
         }
@@ -278,9 +295,22 @@ impl CommandLine {
             }
             _ => {}
         }
-        if personality.blanks_special_characters && matches!(verb, Some(Verb::Mail | Verb::Rcpt)) {
-            let is_special = octet == b'|' || (octet == b'>' && !self.has_opened);
-            self.has_opened |= octet == b'<';
+        let is_path = matches!(verb, Some(Verb::Mail | Verb::Rcpt));
+        let had_opened = self.has_opened;
+        if octet == b'<' {
+            self.has_opened = true;
+        } else if octet == b'>' {
+            self.has_opened = false;
+        } else if self.has_opened && verb == Some(Verb::Mail) && !personality.map.is_empty() {
+            self.sender += 1;
+            let of_sender = |class| {
+                if let Match::SenderAddressLength(most) = class { Some(most) } else { None }
+            };
+            let grown = self.sender - 1..self.sender;
+            weigh(&personality.map, grown, of_sender, notice).map_err(|(_, fault)| fault)?;
+        }
+        if personality.blanks_special_characters && is_path {
+            let is_special = octet == b'|' || (octet == b'>' && !had_opened);
             if is_special {
                 notice(Notice::AddressBlanked);
                 return Ok(b' ');
@@ -291,10 +321,11 @@ impl CommandLine {
 
     /// What the line was that ends here.
     fn ended(&self, personality: &Personality) -> Result<Ended, Fault> {
-        let mut ended = Ended { sent: Outstanding::Passed, refused: false, chunk: 0 };
+        let mut ended = Ended { sent: Outstanding::Passed, refused: false, verb: None, chunk: 0 };
         match self.line {
             Line::Response(_) => ended.sent = Outstanding::Auth,
             Line::Argument(verb, _) => {
+                ended.verb = verb;
                 let answer = |verb| personality.answers.iter().position(|(of, _)| *of == verb);
                 ended.sent = match verb {
                     Some(verb) if answer(verb).is_some() => {

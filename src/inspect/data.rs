@@ -2,6 +2,7 @@
 
 use memchr::memchr3_iter;
 
+use super::tally::MessageTally;
 use super::{Edits, Fault, Notice};
 use crate::policy::{Personality, SplitEnd, Stray};
 use crate::smtp::{MailData, Outstanding};
@@ -20,6 +21,7 @@ pub(super) struct DataJudge {
     is_inside_line: bool,
     /// The packet in hand is taken for commands.
     corrupts: bool,
+    tally: MessageTally,
 }
 
 /// What was taken.
@@ -52,7 +54,7 @@ impl DataJudge {
             && personality.nul == Stray::Pass
             && !self.corrupts;
         let (taken, ended) = if is_plain {
-            self.plain(octets, personality, edits)
+            self.plain(octets, personality, edits, notice)?
         } else if self.corrupts {
             self.corrupt(octets, edits)
         } else {
@@ -77,7 +79,8 @@ impl DataJudge {
         octets: &[u8],
         personality: &Personality,
         edits: &mut impl Edits,
-    ) -> (usize, bool) {
+        notice: &mut impl FnMut(Notice),
+    ) -> Result<(usize, bool), Fault> {
         let before = self.mail_data;
         let end = self.mail_data.take(octets);
         let mut taken = end.unwrap_or(octets.len());
@@ -91,15 +94,35 @@ impl DataJudge {
                 self.split = true;
             } else if end == Some(3) && self.split && before.is_at_line_start() {
                 self.is_withheld = true;
-                return (0, false);
+                return Ok((0, false));
             } else {
                 self.split = false;
             }
         }
         if taken > 0 {
+            self.count(&octets[..taken], personality, edits, notice)?;
             edits.pass(&octets[..taken]);
         }
-        (taken, end.is_some())
+        Ok((taken, end.is_some()))
+    }
+
+    /// Holds octets that are to pass against the policy map. What comes before the one that matches passes.
+    fn count(
+        &mut self,
+        octets: &[u8],
+        personality: &Personality,
+        edits: &mut impl Edits,
+        notice: &mut impl FnMut(Notice),
+    ) -> Result<(), Fault> {
+        if personality.map.is_empty() {
+            return Ok(());
+        }
+        self.tally.count(octets, &personality.map, notice).map_err(|(after, fault)| {
+            if after > 0 {
+                edits.pass(&octets[..after]);
+            }
+            fault
+        })
     }
 
     /// A CR without LF, a LF without CR and NUL become spaces, or end the session: so no server sees an
@@ -117,7 +140,7 @@ impl DataJudge {
             if octets.first() != Some(&b'\n') {
                 return Err(Fault::StrayOctet);
             }
-            let ended = self.let_through(&octets[..1], edits);
+            let ended = self.let_through(&octets[..1], personality, edits, notice)?;
             at = 1;
             if ended.is_some() {
                 return Ok((1, true));
@@ -131,7 +154,9 @@ impl DataJudge {
             let is_pair = octets[found] == b'\r' && octets.get(found + 1) == Some(&b'\n');
             if is_pair {
                 let until = found + 2;
-                if let Some(end) = self.let_through(&octets[at..until], edits) {
+                if let Some(end) =
+                    self.let_through(&octets[at..until], personality, edits, notice)?
+                {
                     return Ok((at + end, true));
                 }
                 at = until;
@@ -140,27 +165,28 @@ impl DataJudge {
             if octets[found] == b'\r' && found + 1 == octets.len() {
                 // Its LF may be in the next packet.
                 if found > at {
-                    self.let_through(&octets[at..found], edits);
+                    self.let_through(&octets[at..found], personality, edits, notice)?;
                 }
                 if !is_stuck {
                     return Ok((found, false));
                 }
-                self.let_through(&octets[found..], edits);
+                self.let_through(&octets[found..], personality, edits, notice)?;
                 self.cr_has_left = true;
                 return Ok((octets.len(), false));
             }
             let policy =
                 if octets[found] == 0 { personality.nul } else { personality.bare_line_ends };
             if found > at {
-                self.let_through(&octets[at..found], edits);
+                self.let_through(&octets[at..found], personality, edits, notice)?;
             }
             at = found + 1;
             match policy {
                 Stray::Pass => {
-                    self.let_through(&octets[found..at], edits);
+                    self.let_through(&octets[found..at], personality, edits, notice)?;
                 }
                 Stray::Blank => {
                     self.mail_data.take(b" ");
+                    self.count(b" ", personality, edits, notice)?;
                     edits.trade(1, b" ");
                     notice(Notice::OctetBlanked);
                 }
@@ -168,16 +194,24 @@ impl DataJudge {
             }
         }
         if at < octets.len() {
-            self.let_through(&octets[at..], edits);
+            self.let_through(&octets[at..], personality, edits, notice)?;
         }
         Ok((octets.len(), false))
     }
 
     /// Lets octets pass up to the end of the mail data, if it is among them.
-    fn let_through(&mut self, octets: &[u8], edits: &mut impl Edits) -> Option<usize> {
+    fn let_through(
+        &mut self,
+        octets: &[u8],
+        personality: &Personality,
+        edits: &mut impl Edits,
+        notice: &mut impl FnMut(Notice),
+    ) -> Result<Option<usize>, Fault> {
         let end = self.mail_data.take(octets);
-        edits.pass(&octets[..end.unwrap_or(octets.len())]);
-        end
+        let octets = &octets[..end.unwrap_or(octets.len())];
+        self.count(octets, personality, edits, notice)?;
+        edits.pass(octets);
+        Ok(end)
     }
 
     /// What PIX 4.2(2) did when it had lost its place: lines of the message become `X`, as commands would.

@@ -12,7 +12,10 @@ mod command;
 mod data;
 mod ehlo;
 mod greeting;
+#[cfg(test)]
+mod map;
 mod server;
+mod tally;
 
 #[cfg(test)]
 mod dialogues;
@@ -57,6 +60,8 @@ pub enum Notice {
     AddressBlanked,
     /// A CR, LF or NUL that should not be there became a space.
     OctetBlanked,
+    /// A class of the policy map has matched that only logs.
+    ClassMatched,
     /// The server has agreed to TLS: nothing is inspected any more.
     TlsStarted,
 }
@@ -76,6 +81,13 @@ pub enum Fault {
     StartTlsInjection,
     /// A CR, LF or NUL that should not be there, and the personality resets then.
     StrayOctet,
+    /// A class of the policy map has matched, and its action ends the connection.
+    ClassMatched {
+        /// The number of the class, from 1.
+        number: u8,
+        /// Nobody is told (`drop-connection`), or both ends are reset.
+        drops: bool,
+    },
     /// BDAT without a size that everybody reads alike (RFC 3030 section 2).
     BadChunkSize,
 }

@@ -185,6 +185,8 @@ const PIX6X: &[Evidence] = &[
     ("split-end", Inferred, "mended in later releases (KB 295725), which is not told"),
     REPLY_354,
 ];
+const MAP: Evidence =
+    ("map", Documented, "ASA guides: _default_esmtp_map, without MIME filename length gt 255");
 const FIFTEEN_COMMANDS: Evidence = ("verbs", Documented, "ASA guides: fifteen commands");
 const X_LINE: Evidence = (
     "refusal",
@@ -222,6 +224,7 @@ const ASA72: &[Evidence] = &[
     ("keywords", FieldReported, "match ehlo-reply-parameter others, as captures show it"),
     EHLO_MASK,
     ("special-characters", Documented, "no special-character in the default map"),
+    MAP,
     BY_CHARACTER,
     ("starttls", Documented, "no allow-tls in the default map"),
     REPLY_354,
@@ -239,6 +242,7 @@ const ASA94: &[Evidence] = &[
     ),
     EHLO_MASK,
     ("special-characters", Documented, "no special-character in the default map"),
+    MAP,
     BY_CHARACTER,
     ("starttls", Documented, "allow-tls: after the server's 220 inspection stops"),
     REPLY_354,

@@ -3,6 +3,7 @@
 use core::fmt::Write;
 use std::borrow::Cow;
 
+use super::map::{Class, DEFAULT_ESMTP_MAP};
 use super::personality::{
     DataPhase, Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };
@@ -282,6 +283,10 @@ pub const KNOBS: &[Knob] = &[
     }),
     words!("pipelining", "commands before the replies to those before them: always, or as the server has offered (RFC 2920), else both ends are reset", pipelining, {
         "any" => Pipelining::Any, "offered" => Pipelining::Offered,
+    }),
+    words!("map", "the classes of the policy map: none, or those of _default_esmtp_map that count and measure", map, {
+        "none" => Cow::<[Class]>::Borrowed(&[]),
+        "default" => Cow::Borrowed(DEFAULT_ESMTP_MAP),
     }),
     Knob {
         name: "argument-max",

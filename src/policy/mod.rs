@@ -3,6 +3,7 @@
 mod bounds;
 mod evidence;
 mod knobs;
+mod map;
 mod personality;
 mod presets;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub use bounds::{Bounds, Midstream, Timeouts};
 pub use evidence::{Evidence, Source};
 pub use knobs::{KNOBS, Knob, KnobError};
+pub use map::{Action, Class, DEFAULT_ESMTP_MAP, Match};
 pub use personality::{
     DataPhase, Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };

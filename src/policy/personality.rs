@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::map::Class;
 use crate::limits::ARGUMENT_OCTETS_MAX;
 use crate::smtp::{KeywordSet, VerbSet};
 
@@ -160,6 +161,8 @@ pub struct Personality {
     pub pipelining: Pipelining,
     /// Octets of a command's argument; what is longer leaves as blanks.
     pub argument_max: usize,
+    /// The classes of the policy map (`policy-map type inspect esmtp`), in order.
+    pub map: Cow<'static, [Class]>,
     /// Replies that the device gives in the server's place: the command, and the whole reply without its last
     /// line end.
     pub answers: &'static [(crate::smtp::Verb, &'static str)],
@@ -189,6 +192,7 @@ impl Personality {
         resets_early_talkers: false,
         pipelining: Pipelining::Any,
         argument_max: ARGUMENT_OCTETS_MAX,
+        map: Cow::Borrowed(&[]),
         answers: &[],
     };
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::map::DEFAULT_ESMTP_MAP;
 use super::personality::{
     Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };
@@ -126,6 +127,7 @@ impl Personality {
         about: "PIX and ASA 7.2 to 9.3 (_default_esmtp_map): fifteen commands, keywords masked, no STARTTLS",
         keywords: ASA_KEYWORDS,
         blanks_special_characters: false,
+        map: Cow::Borrowed(DEFAULT_ESMTP_MAP),
         ..Self::ASA70
     };
 
