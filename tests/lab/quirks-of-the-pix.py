@@ -10,8 +10,8 @@ import time
 
 import generations
 import jail
-from lab import (FAMILIES, INSIDE, Client, Server, a_message, check, check_that, commands, done, guard, sha256, stuffed,
-                 wait_for)
+from lab import (FAMILIES, INSIDE, Client, Server, a_message, at_end, check, check_that, commands, done, guard,
+                 run, sha256, stuffed, wait_for)
 
 ACCEPTED = b"250 message accepted\r\n"
 # As short as one packet.
@@ -49,21 +49,25 @@ def up_to_the_end(client):
 
 def split_end(client, parts, is_held):
     """The end of mail data in packets of their own."""
-    for number, part in enumerate(parts):
+    came = 0
+    for part in parts[:-1]:
         client.send(part)
-        if number + 1 < len(parts) and is_held:
-            # The one has come before the other, and is held back.
+        came += len(part)
+        if is_held:
+            # It has come before the rest, and nobody acknowledges it.
             time.sleep(0.2)
-            check("held back, octets", unacknowledged(client), sum(map(len, parts[: number + 1])))
+            check("held back, octets", unacknowledged(client), came)
         else:
-            generations.drained(client) if not is_held else None
+            generations.drained(client)
+    client.send(parts[-1])
 
 
 def lost_ends(server):
     """CSCds90792, and the duplicates that it makes."""
-    for cut in ((b".", b"\r\n"), (b".\r", b"\n"), (b".", b"\r", b"\n")):
+    for cut, personalities in (((b".", b"\r\n"), ("pix42", "pix44", "pix5x")), ((b".\r", b"\n"), ("pix44",)),
+                               ((b".", b"\r", b"\n"), ("pix44",))):
         for family in FAMILIES:
-            for personality in ("pix42", "pix44", "pix5x"):
+            for personality in personalities:
                 guard(personality)
                 server.forget()
                 title = f"{personality}, {family}, {b' '.join(cut)!r}"
@@ -131,8 +135,18 @@ class RawServer(Server):
         return b"".join(self.transcript)
 
 
+def patience(seconds):
+    """For so long the kernel outside does not send again: once it has, it sends nothing new before it has heard of
+    the old, and a typed line never gets to its end."""
+    for family, gateway in (("-4", "192.0.2.1"), ("-6", "2001:db8:1::1")):
+        more = ("rto_min", f"{seconds}s") if seconds else ()
+        run("outside", "ip", family, "route", "change", "default", "via", gateway, "dev", "eth0", *more, check=True)
+
+
 def by_character():
     """Telnet in character mode: a PIX hangs, an ASA makes an X of each letter."""
+    at_end(lambda: patience(0))
+    patience(10)
     with RawServer() as server:
         for family in FAMILIES:
             guard("pix6x")
@@ -140,7 +154,7 @@ def by_character():
             with Client(INSIDE[family], by_octet=True) as client:
                 client.reply()
                 client.send(b"NOOP")
-                check_that(f"pix6x, {family}: silence", hears_nothing(client, 1))
+                check_that(f"pix6x, {family}: silence", hears_nothing(client, 0.5))
                 check(f"pix6x, {family}: the server sees nothing", server.raw(), b"")
                 check(f"pix6x, {family}: nor is it acknowledged", unacknowledged(client), 4)
                 client.send(b"\r\n")
@@ -252,10 +266,11 @@ def the_end_apart():
 
 
 with Server() as scripted:
-    lost_ends(scripted)
     early_data(scripted)
     corrupt_mail_data(scripted)
+    lost_ends(scripted)
 by_character()
+patience(0)
 greeting_of_two_lines()
 the_end_apart()
 done()
