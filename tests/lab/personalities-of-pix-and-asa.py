@@ -9,6 +9,9 @@ from lab import (FAMILIES, INSIDE, REFUSED, VECTOR, Client, Server, a_message, c
 
 KEYWORDS = (b"PIPELINING", b"SIZE 10240000", b"VRFY", b"ETRN", b"STARTTLS", b"AUTH LOGIN PLAIN", b"AUTH=LOGIN",
             b"ENHANCEDSTATUSCODES", b"8BITMIME", b"CHUNKING", b"X-LINK2STATE")
+# The commands of RFC 821 section 4.5.1, which pass everywhere.
+SEVEN = [b"NOOP", b"RSET", b"HELO client", b"MAIL FROM:<alice@outside.example>", b"RCPT TO:<bob@inside.example>",
+         b"DATA", b"QUIT"]
 STARS = b"220 " + b"*" * 111 + b"\r\n"
 CMAP = b"220 SMTP/cmap ready" + b"_" * (len(VECTOR) - 2 - 19) + b"\r\n"
 
@@ -99,8 +102,11 @@ with Server(keywords=KEYWORDS) as server:
         server.forget()
         with Client(INSIDE[mail], timeout=60) as client:
             check(f"{personality}, {mail}: the greeting", client.reply(), greeting)
+            check(f"{personality}, {mail}: NOOP is the server's", client.say("NOOP"), b"250 nothing done\r\n")
+            check(f"{personality}, {mail}: RSET is the server's", client.say("RSET"), b"250 reset\r\n")
             check(f"{personality}, {mail}: mail by HELO", generations.send_mail(client, message),
                   b"250 message accepted\r\n")
+        check(f"{personality}, {mail}: all seven reach the server as typed", server.transcript, SEVEN)
         check(f"{personality}, {mail}: SHA-256", server.digests, [sha256(message)])
 
 # The sample of KB 320027, two lines of a terminal, is one greeting of a Windows 2000 server with its separator

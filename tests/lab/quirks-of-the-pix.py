@@ -10,7 +10,7 @@ import time
 
 import generations
 import jail
-from lab import (FAMILIES, INSIDE, Client, Server, a_message, at_end, check, check_that, commands, done, guard,
+from lab import (FAMILIES, INSIDE, OUTSIDE, Client, Server, a_message, at_end, check, check_that, commands, done, guard,
                  run, sha256, stuffed, wait_for)
 
 ACCEPTED = b"250 message accepted\r\n"
@@ -63,7 +63,7 @@ def split_end(client, parts, is_held):
 
 
 def lost_ends(server):
-    """CSCds90792, and the duplicates that it makes."""
+    """CSCds90792."""
     for cut, personalities in (((b".", b"\r\n"), ("pix42", "pix44", "pix5x")), ((b".\r", b"\n"), ("pix44",)),
                                ((b".", b"\r", b"\n"), ("pix44",))):
         for family in FAMILIES:
@@ -86,23 +86,25 @@ def lost_ends(server):
                     check(f"{title}, split-end=pass: a reply", client.reply(), ACCEPTED)
                     check(f"{title}, split-end=pass: SHA-256", server.digests, [sha256(message)])
 
-    # A client that hears nothing tries again, five times, and there it is five times.
+
+def duplicates(server, addresses, side):
+    """A client that hears nothing tries again, five times, and there it is five times."""
     guard("pix44", "--set", "split-end=withhold-reply")
     for family in FAMILIES:
         server.forget()
+        title = f"withhold-reply, from {side}, {family}"
         for attempt in range(1, 6):
-            with Client(INSIDE[family]) as client:
+            with Client(addresses[family], side=side) as client:
                 up_to_the_end(client)
                 client.send(b".")
                 generations.drained(client)
                 client.send(b"\r\n")
                 wait_for("the message", lambda: len(server.messages) >= attempt)
-                check_that(f"withhold-reply, {family}, attempt {attempt}: no reply", hears_nothing(client, 0.7))
-        check(f"withhold-reply, {family}: duplicates", server.digests, [sha256(message)] * 5)
-        with Client(INSIDE[family]) as client:
+                check_that(f"{title}, attempt {attempt}: no reply", hears_nothing(client, 0.5))
+        check(f"{title}: duplicates", server.digests, [sha256(message)] * 5)
+        with Client(addresses[family], side=side) as client:
             client.reply()
-            check(f"withhold-reply, {family}: in one packet it is answered", generations.send_mail(client, message),
-                  ACCEPTED)
+            check(f"{title}: in one packet it is answered", generations.send_mail(client, message), ACCEPTED)
 
 
 def early_data(server):
@@ -269,6 +271,9 @@ with Server() as scripted:
     early_data(scripted)
     corrupt_mail_data(scripted)
     lost_ends(scripted)
+    duplicates(scripted, INSIDE, "outside")
+with Server(side="outside") as scripted:
+    duplicates(scripted, OUTSIDE, "inside")
 by_character()
 patience(0)
 greeting_of_two_lines()
