@@ -8,6 +8,8 @@ from lab import (FAMILIES, INSIDE, Client, Server, a_message, check, check_that,
 PERSONALITIES = ("pix42", "pix6x", "asa72", "asa94", "modern", "watchguard", "raptor", "arista", "fsecure")
 # Where EHLO does not pass, or a server hears HELO for it, no extension is seen.
 WITHOUT_EHLO = ("pix42", "pix6x", "arista")
+# An OK to an EHLO that never came makes a client go on without HELO. Not every server has that.
+WITHOUT_HELLO = {jail.Postfix: b"250", jail.Exim: b"503", jail.OpenSmtpd: b"503", jail.Sendmail: b"250"}
 
 
 def send(address, message):
@@ -38,6 +40,14 @@ def servers():
             check(f"{title}: extensions are seen", has_extensions, personality not in WITHOUT_EHLO)
             check(f"{title}: accepted", code, b"250")
             sent.append((title, message))
+        guard("pix40")
+        for family in FAMILIES:
+            title = f"{server.package} behind pix40, {family}"
+            with Client(INSIDE[family]) as client:
+                client.reply()
+                check(f"{title}: EHLO seems to be taken", client.say("EHLO client"), b"250 OK\r\n")
+                check(f"{title}: MAIL without a HELO", client.say("MAIL FROM:<alice@outside.example>")[:3],
+                      WITHOUT_HELLO[server_class])
         for title, message in sent:
             check_that(f"{title}: delivered", jail.delivered(server, message))
         server.stop()

@@ -192,8 +192,8 @@ def with_the_lax_server():
     with LaxServer() as server:
         for personality in ("asa72", "asa94", "modern", "watchguard"):
             guard(personality)
-            for kind, initial, family in ((b"PLAIN", True, "IPv4"), (b"PLAIN", False, "IPv6"), (b"LOGIN", False, "IPv4"),
-                                          (b"LOGIN", True, "IPv6")):
+            for kind, initial, family in ((b"PLAIN", True, "IPv4"), (b"PLAIN", False, "IPv6"),
+                                          (b"LOGIN", False, "IPv4"), (b"LOGIN", True, "IPv6")):
                 auth(f"{personality}, {family}", INSIDE[family], kind, initial)
         guard("asa72")
         for family in FAMILIES:
