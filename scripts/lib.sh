@@ -62,7 +62,8 @@ install_lab_tools() {
 }
 
 install_test_tools() {
-    install_missing tshark:tshark dumpcap:wireshark-common nmap:nmap swaks:swaks perl:perl
+    install_missing tshark:tshark dumpcap:wireshark-common nmap:nmap swaks:swaks perl:perl \
+        openssl:openssl
     # swaks speaks IPv6 only with it.
     perl -MIO::Socket::INET6 -e 1 2>/dev/null || install_packages libio-socket-inet6-perl
 }

@@ -146,3 +146,38 @@ fn files_are_short_and_say_what_they_are() {
         }
     }
 }
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn each_statement_of_the_article_has_a_test_or_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("tests/lab/article.md")).unwrap();
+    let mut ids = Vec::new();
+    for line in table.lines().filter(|line| line.starts_with("| A") || line.starts_with("| B")) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [id, statement, shown] = cells[..] else { panic!("three cells: {line}") };
+        ids.push(id.to_owned());
+        assert!(!statement.is_empty(), "{id}: says what is stated");
+        let mut functions_of = String::new();
+        for name in quoted(shown) {
+            if name.ends_with(".py") {
+                assert!(root.join("tests/lab").join(name).is_file(), "{id}: {name} is not there");
+            } else if name.ends_with(".rs") {
+                functions_of = fs::read_to_string(root.join(name))
+                    .unwrap_or_else(|error| panic!("{id}: {name}: {error}"));
+            } else {
+                let test = format!("#[test]\nfn {name}() {{");
+                assert!(functions_of.contains(&test), "{id}: no test {name} in the file before it");
+            }
+        }
+        let has_reason = shown.starts_with("no test: ") || shown.starts_with("no test yet: ");
+        assert_eq!(quoted(shown).next().is_none(), has_reason, "{id}: {shown}");
+    }
+    let wanted = (1..=69).map(|number| format!("A{number:02}"));
+    let wanted = wanted.chain((1..=15).map(|number| format!("B{number:02}")));
+    assert_eq!(ids, wanted.collect::<Vec<_>>());
+}

@@ -100,10 +100,15 @@ impl ClientJudge {
         if self.after_cr.is_some() {
             return Ok(());
         }
+        let is_behind_starttls = session.tail() == Some(Outstanding::StartTls);
         if personality.pipelining == Pipelining::Offered {
-            return Err(Fault::UnauthorizedPipelining);
+            return Err(if is_behind_starttls {
+                Fault::StartTlsInjection
+            } else {
+                Fault::UnauthorizedPipelining
+            });
         }
-        self.waits_behind_starttls = session.tail() == Some(Outstanding::StartTls);
+        self.waits_behind_starttls = is_behind_starttls;
         Ok(())
     }
 

@@ -133,6 +133,14 @@ fn answers_in_the_servers_place() {
         middle.server("214-a\r\n214 b\r\n250 reset\r\n"),
         "214-Commands:\r\n214-\tDATA\tRCPT\tMAIL\tQUIT\tRSET\r\n214 \tHELO\tVRFY\tEXPN\tHELP\tNOOP\r\n250 reset\r\n"
     );
+    let mut middle = Middle::greeted("raptor", &[]);
+    middle.client("HELP\r\n");
+    middle.got(CLIENT);
+    assert_eq!(
+        middle.server("502 5.5.1 not implemented\r\n"),
+        "214 Help not supported by this implementation\r\n",
+        "it is the device that answers"
+    );
 }
 
 #[test]

@@ -134,6 +134,10 @@ fn nothing_is_injected_into_tls() {
         assert_eq!(middle.fault, Some(Fault::StartTlsInjection));
         assert!(middle.all(SERVER).ends_with(b"STARTTLS\r\n"));
     }
+    // Where commands may not be pipelined unasked, there is no need to wait for the reply.
+    let mut middle = Middle::greeted("modern", &[]);
+    assert_eq!(middle.client("STARTTLS\r\nNOOP\r\n"), "STARTTLS\r\n");
+    assert_eq!(middle.fault, Some(Fault::StartTlsInjection));
     // Behind the reply, but no TLS.
     let mut middle = Middle::greeted("asa94", &[]);
     middle.client("STARTTLS\r\n");

@@ -188,10 +188,12 @@ impl ServerJudge {
     ) -> Result<usize, Fault> {
         let what = self.answers.flatten();
         if self.trade == Trade::Not {
-            // 4yz says that the server cannot go on (RFC 5321 section 4.2.1), and what stands in for the words of
-            // one that can does not stand in for others.
+            // 4yz says that the server cannot go on (RFC 5321 section 4.2.1), and the greeting of one that can does
+            // not stand in for another. What the device answers by itself is its own, known to the server or not.
             let stays = match what {
-                Some(Outstanding::Refused) => octets.first() == Some(&b'4'),
+                Some(Outstanding::Refused | Outstanding::Answered(_)) => {
+                    octets.first() == Some(&b'4')
+                }
                 _ => octets.first() != Some(&b'2'),
             };
             let is_greeting = what == Some(Outstanding::Greeting);

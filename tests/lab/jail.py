@@ -225,8 +225,8 @@ class Jail:
         for path in glob.glob(self.path("var/vmail/box/mbox")):
             with open(path, "rb") as file:
                 # The form of a mailbox file: a From line before and an empty line behind each.
-                texts += [text[:-1] if text.endswith(b"\n\n") else text + b"\n"
-                          for text in file.read().split(b"\nFrom ")]
+                found = file.read().split(b"\nFrom ")
+                texts += [*found[:-1], found[-1].removesuffix(b"\n")]
         return [text.partition(b"\n\n")[::2] for text in texts]
 
 
