@@ -147,8 +147,10 @@ impl Guard {
         assert!(counters.half_open <= counters.flows, "half-open flows");
         assert_eq!(counters.events(Event::FlowPanic), 0, "a flow has panicked");
         assert!(counters.octets_held <= counters.flows * FLOW_OCTETS_MAX, "octets held");
-        // One octet becomes six at most, and eight fit the smallest segment beside its options.
-        let most = DEPARTURES_MIN + 4 * counters.flows + octets * 6 / 8;
+        // One octet becomes six at most, and eight fit the smallest segment beside its options; a
+        // super-segment of smaller ones leaves in as small ones.
+        let fit = offload.gso_size.map_or(8, |size| u64::from(size).clamp(1, 8));
+        let most = DEPARTURES_MIN + 4 * counters.flows + octets * 6 / fit;
         assert!(self.outbox.len() as u64 <= most, "{} packets left", self.outbox.len());
         let is_honest = !offload.partial_checksum && !offload.checksum_valid;
         let departures: Vec<_> = self.outbox.departures(input).collect();
