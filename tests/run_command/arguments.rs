@@ -1,5 +1,7 @@
 //! The command line: what it refuses, and what it explains. No test here needs a privilege.
 
+use std::process::Command;
+
 use crate::harness::{complaint, run};
 
 /// What clap says of a bad command line.
@@ -42,6 +44,35 @@ fn an_unknown_personality_is_refused_with_the_list() {
     for name in ["pix99", "mailguard", "pix40", "off"] {
         assert!(said.contains(name), "{said}");
     }
+}
+
+#[test]
+fn a_knob_or_value_that_is_none_is_refused_with_what_there_is() {
+    for (setting, says) in [
+        ("greeting", "KNOB=VALUE"),
+        ("colour=red", "no knob colour"),
+        ("greeting=stars", "keep20"),
+        ("verbs=HELO,EVIL", "verbs cannot be HELO,EVIL"),
+        ("argument-max=-1", "0 to 65535"),
+    ] {
+        let said = usage_error(&["--set", setting]);
+        assert!(said.contains(says), "{setting}: {said}");
+    }
+}
+
+#[test]
+fn personalities_and_their_knobs_are_printed() {
+    let print = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mailguard")).args(args).output();
+        let output = output.expect("the program");
+        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let list = print(&["personality"]);
+    assert!(list.lines().any(|line| line.starts_with("asa94 ")), "{list}");
+    let knobs = print(&["personality", "pix44"]);
+    assert!(knobs.contains("\ngreeting all\n    documented: KB 320027"), "{knobs}");
+    assert!(knobs.contains("\nearly-talk pass\n    our choice\n"), "{knobs}");
 }
 
 #[test]
