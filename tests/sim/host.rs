@@ -112,6 +112,8 @@ pub(crate) struct Host {
     active_at: u64,
     /// The newest acknowledgement that arrived, without payload.
     last_ack: Vec<u8>,
+    /// Acknowledgement and window field of the last packet that was no keep-alive.
+    last_told: (u32, u16),
 }
 
 /// What the peer said of its window.
@@ -200,6 +202,7 @@ impl Host {
             peer: Peer::default(),
             active_at: 0,
             last_ack: Vec::new(),
+            last_told: (0, 0),
         }
     }
 
@@ -327,13 +330,24 @@ impl Host {
         if read.seq_len() > 0 && read.payload != [0] {
             self.active_at = CLOCK.get();
         }
+        // smoltcp tells a window in a keep-alive that it does not hold itself to, cuts what comes by the one
+        // before, and takes the FIN of what it has cut.
+        let is_keep_alive = read.payload == [0] && !syn;
+        let told = if is_keep_alive && read.ack == self.last_told.0 {
+            self.last_told.1
+        } else {
+            read.window
+        };
+        self.last_told = (read.ack, told);
         let room = self.peer.room(&read);
         let end = seq.wrapping_add(read.seq_len());
         if syn || end.wrapping_sub(self.peer.sent) as i32 > 0 {
             self.peer.sent = end;
         }
-        if room < read.payload.len() {
-            packet.truncate(read.payload_at + room);
+        let (is_cut, kept) = (room < read.payload.len(), read.payload_at + room);
+        packet[tcp_at + 14..tcp_at + 16].copy_from_slice(&told.to_be_bytes());
+        if is_cut {
+            packet.truncate(kept);
             packet[tcp_at + 13] &= !(packet::FIN | packet::PSH);
         }
         if syn && self.shift.is_none() {

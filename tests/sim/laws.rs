@@ -2,7 +2,7 @@
 //! what the guard has read is noted, what it emits is held against that.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mailguard::direction::Leg;
 use mailguard::engine::Departure;
@@ -51,6 +51,7 @@ pub(crate) struct Laws {
     mode: Mode,
     offload: bool,
     flows: BTreeMap<Key, Flow>,
+    ended: BTreeSet<Key>,
     cause: Cause,
     call: Call,
     /// The guard was started anew: whatever it has not seen begin is strange to it.
@@ -67,6 +68,7 @@ impl Laws {
             mode,
             offload,
             flows: BTreeMap::new(),
+            ended: BTreeSet::new(),
             cause: Cause::default(),
             call: Call::default(),
             restarted: false,
@@ -84,8 +86,9 @@ impl Laws {
         self.flows.insert(key, Flow::default());
     }
 
-    /// Forgets a connection, and hands out what was noted.
+    /// Forgets a connection, and hands out what was noted. The guard may still repeat itself.
     pub(crate) fn end(&mut self, key: Key) -> Flow {
+        self.ended.insert(key);
         self.flows.remove(&key).unwrap_or_default()
     }
 
@@ -227,7 +230,12 @@ impl Laws {
         let strict = self.mode.inspects();
         let cause =
             Some(self.cause).filter(|cause| cause.key == Some(key) && cause.speaker == speaker);
-        let Some(flow) = self.flows.get_mut(&key) else {
+        let flow = self.flows.get_mut(&key).filter(|flow| {
+            // Before the first SYN of another connection between the same ends, this is of the last.
+            let is_begun = flow.ways.iter().any(|way| way.isn_in.is_some());
+            is_begun || !self.ended.contains(&key)
+        });
+        let Some(flow) = flow else {
             if self.restarted && !(packet.has(RST) && speaker == 0) {
                 return Err(
                     "I30: a packet of a connection that the guard has not seen begin".into()
