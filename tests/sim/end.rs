@@ -19,6 +19,8 @@ pub(crate) struct End {
     lent: Option<u32>,
     /// The TSval and TSecr of the newest packet of its own.
     last: Option<(u32, u32)>,
+    /// The same of the packet in hand, which may be dropped.
+    in_hand: Option<(u32, u32)>,
     hops: u8,
     /// What left in its name with as many hops as it has shown.
     told: Option<Word>,
@@ -79,6 +81,7 @@ impl Default for End {
             newest: None,
             lent: None,
             last: None,
+            in_hand: None,
             hops: 0,
             told: None,
         }
@@ -114,11 +117,18 @@ impl End {
                 self.lent = Some(value);
             }
             self.values.insert(value);
-            if !over && self.last.is_none_or(|(last, _)| behind(value, Some(last)) <= 0) {
-                self.last = Some((value, echo));
-            }
+            self.in_hand = Some((value, echo)).filter(|_| !over);
         }
         self.hops = self.hops.max(packet.hops);
+    }
+
+    /// A call has ended; the packet in hand counts, or `is_dropped`.
+    pub(crate) fn called(&mut self, is_dropped: bool) {
+        if let Some((value, echo)) = self.in_hand.take().filter(|_| !is_dropped)
+            && self.last.is_none_or(|(last, _)| behind(value, Some(last)) <= 0)
+        {
+            self.last = Some((value, echo));
+        }
     }
 
     /// Whether timestamps are agreed on, and none is zero: that one Linux takes for none.

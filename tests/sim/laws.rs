@@ -199,6 +199,9 @@ impl Laws {
             if happened.is_trimmed() {
                 flow.ways[self.cause.speaker].trim();
             }
+            for end in &mut flow.ends {
+                end.called(happened.is_dropped());
+            }
             let read = [flow.ways[0].contiguous(), flow.ways[1].contiguous()];
             flow.ways[0].called(read[1], happened, strict);
             flow.ways[1].called(read[0], happened, strict);
