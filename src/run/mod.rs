@@ -314,10 +314,10 @@ impl fmt::Display for Ready<'_> {
         let workers = args.workers;
         let plural = if workers == 1 { "" } else { "s" };
         let offload = if *features == Features::Offload { "on" } else { "off" };
-        write!(
-            f,
-            ", personality {}, {workers} worker{plural}, offload {offload}, {jail}",
-            args.personality.name
-        )
+        write!(f, ", personality {}", args.personality.name)?;
+        for (name, value) in &args.settings {
+            write!(f, " {name}={value}")?;
+        }
+        write!(f, ", {workers} worker{plural}, offload {offload}, {jail}")
     }
 }

@@ -29,6 +29,8 @@ fn it_says_what_it_guards() {
         "--port=25,587",
         "--port=2525",
         "--personality=off",
+        "--set=nul=blank",
+        "--set=refusal=noop",
         "--workers=3",
         "--no-offload",
         "--fail-open",
@@ -37,7 +39,7 @@ fn it_says_what_it_guards() {
     let guard = namespace.guard(&all);
     assert_eq!(
         guard.said.trim(),
-        "guarding outside a, inside b, port 25,587,2525, personality off, 3 workers, offload off, \
+        "guarding outside a, inside b, port 25,587,2525, personality off nul=blank refusal=noop, 3 workers, offload off, \
          not jailed"
     );
 }
