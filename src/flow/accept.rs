@@ -257,6 +257,8 @@ impl Flow {
             options::clear_others(list.unwrap_or_default(), allowed);
             context.counters.happened(Event::OptionCleared);
         }
-        Headers { options, ..*headers }
+        let mut headers = *headers;
+        headers.options = options;
+        headers
     }
 }

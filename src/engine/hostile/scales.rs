@@ -258,9 +258,12 @@ fn a_probe_carries_the_oldest_octet_whatever_draws_it() {
 
 #[test]
 fn an_acknowledgement_inside_of_an_edit_carries_no_octets() {
-    let mut trace = greeted(&Personality::MAILGUARD);
-    trace.client(1, 8, ACK, "X\r\n");
-    assert_eq!(trace.client(2, 8, ACK, ""), ["inside 2 8 . \"\""]);
+    let mut trace = greeted(&Personality::PIX40);
+    trace.client(1, 8, ACK, "EHLO me\r\n");
+    let left = trace.server(8, 10, ACK, "250 2.0.0 Ok\r\n");
+    assert_eq!(left, ["outside 8 10 . \"250 OK\\r\\n\""]);
+    // The last eight octets have become a line end.
+    assert_eq!(trace.server(16, 10, ACK, ""), ["outside 14 10 . \"\""]);
 }
 
 #[test]
