@@ -86,34 +86,20 @@ impl MessageTally {
         let before = self.line;
         self.line += bare_cr + text.len() as u64;
         self.after_cr = has_cr && !ends;
-        let of_line = |class| match class {
-            Match::HeaderLineLength(most) if !in_body => Some(most),
-            Match::BodyLineLength(most) if in_body => Some(most),
-            Match::CmdLineLength(_)
-            | Match::CmdRcptCount(_)
-            | Match::SenderAddressLength(_)
-            | Match::HeaderLength(_)
-            | Match::HeaderLineLength(_)
-            | Match::HeaderToFieldsCount(_)
-            | Match::BodyLength(_)
-            | Match::BodyLineLength(_) => None,
+        let of_line = |class| match (class, in_body) {
+            (Match::HeaderLineLength(most), false) | (Match::BodyLineLength(most), true) => {
+                Some(most)
+            }
+            (_, false | true) => None,
         };
         weigh(map, before..self.line, of_line, notice)
             .map_err(|(after, fault)| (after.saturating_sub(bare_cr as usize), fault))?;
         self.field(text, before + bare_cr, map, notice)?;
         let before = self.octets;
         self.octets += octets.len() as u64;
-        let of_part = |class| match class {
-            Match::HeaderLength(most) if !in_body => Some(most),
-            Match::BodyLength(most) if in_body => Some(most),
-            Match::CmdLineLength(_)
-            | Match::CmdRcptCount(_)
-            | Match::SenderAddressLength(_)
-            | Match::HeaderLength(_)
-            | Match::HeaderLineLength(_)
-            | Match::HeaderToFieldsCount(_)
-            | Match::BodyLength(_)
-            | Match::BodyLineLength(_) => None,
+        let of_part = |class| match (class, in_body) {
+            (Match::HeaderLength(most), false) | (Match::BodyLength(most), true) => Some(most),
+            (_, false | true) => None,
         };
         weigh(map, before..self.octets, of_part, notice)?;
         if ends {
