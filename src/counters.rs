@@ -148,6 +148,12 @@ counted! {
         ClassMatched => "map-classes-matched",
         /// A class of the policy map matched and only logs (Cisco message 108005).
         ClassLogged => "map-classes-logged",
+        /// Something waited for the rate limit of a class of the policy map.
+        RateLimited => "map-rate-limited",
+        /// A parameter of the policy map ended the connection: mail-relay, special-character.
+        ParameterMatched => "map-parameters-matched",
+        /// A parameter of the policy map matched and only logs.
+        ParameterLogged => "map-parameters-logged",
         /// A reply showed that the server had seen what the guard had not (SMTP smuggling).
         ServerDisagrees => "server-disagreements",
         /// A lone CR or LF in a command was made a CRLF.

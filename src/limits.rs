@@ -209,6 +209,18 @@ pub const LIMIT_LOG_PAUSE: Duration = Duration::from_secs(1);
 /// Workers that were told to stop have this long; a round of a busy one takes milliseconds.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Characters of a regular expression of a policy map, as the ASA takes them.
+pub const REGEX_TEXT_MAX: usize = 100;
+
+/// Octets of the automaton of one, and of what is needed to build it.
+pub const REGEX_OCTETS_MAX: usize = 1 << 20;
+
+/// Classes of a policy map.
+pub const CLASSES_MAX: usize = 64;
+
+/// Boundaries of one message's MIME parts that are told apart; behind more, any line with two hyphens may be one.
+pub const BOUNDARIES_MAX: usize = 8;
+
 const _: () = assert!(HELD_REPLY_OCTETS_MAX < MSS_DEFAULT_IPV4 as usize);
 const _: () = assert!(FLOW_ALLOWANCE_OCTETS >= 2 * PACKET_OCTETS_MAX);
 const _: () = assert!(STORE_OCTETS_MAX > 2 * WAITING_OCTETS_MAX + PACKET_OCTETS_MAX);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::builder::PossibleValue;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::policy::{Evidence, KNOBS, Personality, Source};
+use crate::policy::{KNOBS, Personality, Source};
 
 /// What to print.
 #[derive(Debug, clap::Args)]
@@ -50,18 +50,26 @@ fn knobs(personality: &Personality) -> String {
     let mut text = format!("{}: {}\n\n", personality.name, personality.about);
     let evidence = Personality::evidence(personality.name);
     let mut row = |name: &str, value: &str| {
-        let (source, why) = evidence
-            .iter()
-            .find(|(of, ..): &&Evidence| *of == name)
-            .map_or((Source::OurChoice, ""), |(_, source, why)| (*source, *why));
-        let gap = if why.is_empty() { "" } else { ": " };
-        text += &format!("{name} {value}\n    {}{gap}{why}\n", source.label());
+        text += &format!("{name} {value}\n");
+        let mut found = evidence.iter().filter(|(of, ..)| *of == name).peekable();
+        if found.peek().is_none() {
+            text += &format!("    {}\n", Source::OurChoice.label());
+        }
+        for (_, source, why) in found {
+            text += &format!("    {}: {why}\n", source.label());
+        }
     };
     for knob in KNOBS {
         row(knob.name, &knob.value(personality));
     }
     for (verb, answer) in personality.answers {
         row("answers", &format!("{} {:?}", verb.name(), answer));
+    }
+    if !personality.map.is_empty() {
+        text += "\nclasses of the map, and their actions:\n\n";
+    }
+    for (at, class) in personality.map.iter().enumerate() {
+        text += &format!("{} match {}\n    {}\n", at + 1, class.text(), class.action_text());
     }
     text += "\nknobs, to be set with mailguard run --set KNOB=VALUE:\n\n";
     for knob in KNOBS {

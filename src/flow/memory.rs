@@ -32,7 +32,7 @@ impl Flow {
     /// Octets that the flow holds beyond its own size.
     pub fn memory(&self) -> usize {
         let halves = [Direction::ToServer, Direction::ToClient].map(|d| self.halves[d].memory());
-        self.session.memory() + halves.iter().sum::<usize>()
+        self.session.memory() + self.client_judge.memory() + halves.iter().sum::<usize>()
     }
 }
 

@@ -15,6 +15,7 @@ mod repair;
 mod send;
 mod stand_in;
 mod walk;
+mod watch;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::{ByDirection, Direction, Leg};
-use crate::inspect::{ClientJudge, Fault, Notice, ServerJudge};
+use crate::inspect::{ClientJudge, ServerJudge};
 use crate::limits;
 use crate::policy::{Personality, Timeouts};
 use crate::smtp::Session;
@@ -322,34 +323,5 @@ impl Flow {
             _ if is_half_closed => self.timeouts.half_closed,
             Stage::Established | Stage::Reset { .. } | Stage::Ended => self.timeouts.conn,
         }
-    }
-}
-
-/// Counts what a judge noticed.
-fn count(notice: Notice, counters: &mut Counters) {
-    counters.happened(match notice {
-        Notice::Refused => Event::CommandRefused,
-        Notice::LineEndMended => Event::LineEndMended,
-        Notice::GreetingMasked => Event::GreetingMasked,
-        Notice::MailDataEnded => Event::MailData,
-        Notice::KeywordHidden => Event::KeywordHidden,
-        Notice::AddressBlanked => Event::AddressBlanked,
-        Notice::OctetBlanked => Event::OctetBlanked,
-        Notice::ClassMatched => Event::ClassLogged,
-        Notice::TlsStarted => Event::TlsStarted,
-    });
-}
-
-/// Why the inspector gives up, for the counters.
-fn event_of(fault: Fault) -> Event {
-    match fault {
-        Fault::Server(_) => Event::ServerDisagrees,
-        Fault::CommandRefused => Event::CommandRefused,
-        Fault::EarlyTalk => Event::EarlyTalk,
-        Fault::UnauthorizedPipelining => Event::UnauthorizedPipelining,
-        Fault::StartTlsInjection => Event::StartTlsInjection,
-        Fault::StrayOctet => Event::StrayOctet,
-        Fault::ClassMatched { .. } => Event::ClassMatched,
-        Fault::BadChunkSize => Event::BadChunkSize,
     }
 }

@@ -3,7 +3,8 @@
 
 use super::accept::Accepted;
 use super::half::{Heard, Writer};
-use super::{Context, Flow, count, event_of};
+use super::watch::{Watch, event_of};
+use super::{Context, Flow};
 use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
 use crate::inspect::Fault;
@@ -86,7 +87,7 @@ impl Flow {
         }
         if let Err(fault) = judged {
             context.counters.happened(event_of(fault));
-            self.is_dropped = matches!(fault, Fault::ClassMatched { drops: true, .. });
+            self.is_dropped = fault.drops();
             self.end_by_inspection(context);
             return Ok(());
         }
@@ -219,12 +220,12 @@ impl Flow {
         let half = &mut self.halves[direction];
         let mut writer = Writer::new(&mut half.map, &mut half.store, at);
         let counters = &mut *context.counters;
-        let mut notice = |notice| count(notice, counters);
+        let mut watch = Watch { now: context.now, counters };
         let (session, personality) = (&mut self.session, &*self.personality);
         let judged = match direction {
             Direction::ToServer => {
                 let judge = &mut self.client_judge;
-                judge.judge(octets, is_stuck, session, personality, &mut writer, &mut notice)?
+                judge.judge(octets, is_stuck, session, personality, &mut writer, &mut watch)?
             }
             Direction::ToClient => self.server_judge.judge(
                 octets,
@@ -232,7 +233,7 @@ impl Flow {
                 session,
                 personality,
                 &mut writer,
-                &mut notice,
+                &mut watch,
             )?,
         };
         Ok((judged, writer.is_untouched))

@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::server::Server;
-use crate::inspect::{ClientJudge, Edits, Fault, ServerJudge};
+use crate::inspect::{ClientJudge, Edits, Fault, Indifferent, ServerJudge};
 use crate::policy::Personality;
 use crate::smtp::Session;
 
@@ -47,7 +47,7 @@ impl Middle {
         let (session, edits) = (&mut self.session, &mut self.to_server);
         let rest = &said[before..];
         let took =
-            self.client_judge.judge(rest, false, session, personality, edits, &mut |_| {})?;
+            self.client_judge.judge(rest, false, session, personality, edits, &mut Indifferent)?;
         assert_eq!(self.to_server.taken, before + took, "what it took is what it traded");
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Middle {
         let (session, edits) = (&mut self.session, &mut self.to_client);
         let rest = &said[before..];
         let took =
-            self.server_judge.judge(rest, false, session, personality, edits, &mut |_| {})?;
+            self.server_judge.judge(rest, false, session, personality, edits, &mut Indifferent)?;
         assert_eq!(self.to_client.taken, before + took, "what it took is what it traded");
         Ok(())
     }

@@ -6,10 +6,10 @@
 //! session typed by hand, one character a packet, is never held up, and no cut matters, unless a knob of the
 //! personality says otherwise.
 
+use super::classes::{Stop, settle, weigh};
 use super::command::{CommandLine, Ended, Look, Traded};
 use super::data::{DataJudge, Taken};
-use super::tally::weigh;
-use super::{Edits, Fault, Notice};
+use super::{Edits, Fault, Notice, Observer};
 use crate::policy::{DataPhase, Match, Personality, Pipelining};
 use crate::smtp::{Outstanding, Phase, Session, Verb, VerbSet};
 
@@ -29,6 +29,8 @@ pub struct ClientJudge {
     recipients: u64,
     /// Octets have waited behind STARTTLS for the reply.
     waits_behind_starttls: bool,
+    /// A rate limit does not admit what comes next.
+    is_limited: bool,
 }
 
 impl ClientJudge {
@@ -41,7 +43,7 @@ impl ClientJudge {
         session: &mut Session,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<usize, Fault> {
         if personality.resets_early_talkers
             && !octets.is_empty()
@@ -50,7 +52,8 @@ impl ClientJudge {
             return Err(Fault::EarlyTalk);
         }
         let mut at = 0;
-        while at < octets.len() && edits.has_room() {
+        self.is_limited = false;
+        while at < octets.len() && edits.has_room() && !self.is_limited {
             let rest = &octets[at..];
             let taken = match session.phase() {
                 Phase::AwaitsReply => {
@@ -59,13 +62,14 @@ impl ClientJudge {
                 }
                 Phase::Tls => self.tls(rest, session, edits)?,
                 Phase::MailData => {
-                    let Taken { octets, end } =
-                        self.data.judge(rest, at == 0, is_stuck, personality, edits, notice)?;
+                    let Taken { octets, end, is_limited } =
+                        self.data.judge(rest, at == 0, is_stuck, personality, edits, observer)?;
+                    self.is_limited = is_limited;
                     if let Some(end) = end {
                         self.data = DataJudge::default();
                         self.recipients = 0;
                         session.sent(end);
-                        notice(Notice::MailDataEnded);
+                        observer.notice(Notice::MailDataEnded);
                     }
                     octets
                 }
@@ -82,7 +86,7 @@ impl ClientJudge {
                     }
                     match self.before_line(rest, at == 0, is_stuck, session, personality)? {
                         Look::Wait => break,
-                        Look::Go => self.commands(rest, session, personality, edits, notice)?,
+                        Look::Go => self.commands(rest, session, personality, edits, observer)?,
                     }
                 }
             };
@@ -92,6 +96,11 @@ impl ClientJudge {
             at += taken;
         }
         Ok(at)
+    }
+
+    /// Octets of memory beyond its own size.
+    pub fn memory(&self) -> usize {
+        self.line.memory() + self.data.memory()
     }
 
     /// Octets have come that only a reply makes something.
@@ -164,11 +173,13 @@ impl ClientJudge {
         session: &mut Session,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<usize, Fault> {
         let verbs = verbs(session, personality);
+        let limits_rates = personality.limits_rates();
         let mut passed = 0;
         for (at, &octet) in octets.iter().enumerate() {
+            let before = limits_rates.then(|| (self.line.clone(), self.after_cr, self.recipients));
             let mut traded = Traded::default();
             let mut ended = None;
             if let Some(end) = self.after_cr.take() {
@@ -176,7 +187,7 @@ impl ClientJudge {
                 if octet != b'\n' {
                     // Whether a lone CR ends a line is every server's own opinion; a CRLF is not.
                     traded.put(b"\n");
-                    notice(Notice::LineEndMended);
+                    observer.notice(Notice::LineEndMended);
                     self.line.begin();
                 }
             }
@@ -190,21 +201,32 @@ impl ClientJudge {
                 traded.put(&[octet]);
                 end.chunk -= 1;
             } else if ended.is_none() || octet != b'\n' {
-                let line = self.line.octet(octet, verbs, personality, &mut traded, notice);
-                let line = line.and_then(|line| self.number(line, personality, notice));
-                let line = line.inspect_err(|_| {
-                    // What was judged before is still heard.
-                    if passed > 0 {
-                        edits.pass(&octets[at - passed..at]);
+                let line = self.line.octet(octet, verbs, personality, &mut traded, observer);
+                let line = line.and_then(|line| self.number(line, personality, observer));
+                let line = match line {
+                    Ok(line) => line,
+                    Err(stop) => {
+                        // What was judged before is still heard.
+                        if passed > 0 {
+                            edits.pass(&octets[at - passed..at]);
+                        }
+                        let Stop::Fault(fault) = stop else {
+                            if let Some(before) = before {
+                                (self.line, self.after_cr, self.recipients) = before;
+                            }
+                            self.is_limited = true;
+                            return Ok(at);
+                        };
+                        return Err(fault);
                     }
-                })?;
+                };
                 match (octet, line) {
                     (b'\r', Some(end)) => self.after_cr = Some(end),
                     (_, Some(end)) => {
                         // A lone LF: the same.
-                        notice(Notice::LineEndMended);
+                        observer.notice(Notice::LineEndMended);
                         if let Some(end) = ended.replace(end) {
-                            self.finish(end, session, personality, notice);
+                            self.finish(end, session, personality, observer);
                         }
                     }
                     (_, None) => {}
@@ -225,7 +247,7 @@ impl ClientJudge {
                 if octet == b'\n' {
                     self.line.begin();
                 }
-                self.finish(end, session, personality, notice);
+                self.finish(end, session, personality, observer);
                 if passed > 0 {
                     edits.pass(&octets[at + 1 - passed..=at]);
                 }
@@ -243,16 +265,18 @@ impl ClientJudge {
         &mut self,
         line: Option<Ended>,
         personality: &Personality,
-        notice: &mut impl FnMut(Notice),
-    ) -> Result<Option<Ended>, Fault> {
+        observer: &mut impl Observer,
+    ) -> Result<Option<Ended>, Stop> {
+        let map = &personality.map;
+        let of_message =
+            |class: &Match| if let Match::CmdRcptCount(most) = class { Some(*most) } else { None };
         match line.and_then(|ended| ended.verb) {
             Some(Verb::Rcpt) => {
                 self.recipients += 1;
-                let of_message =
-                    |class| if let Match::CmdRcptCount(most) = class { Some(most) } else { None };
                 let grown = self.recipients - 1..self.recipients;
-                weigh(&personality.map, grown, of_message, notice).map_err(|(_, fault)| fault)?;
+                weigh(map, grown, of_message, observer).map_err(|(_, stop)| stop)?;
             }
+            Some(Verb::Data) => settle(map, self.recipients, of_message, observer)?,
             Some(Verb::Mail | Verb::Rset | Verb::Helo | Verb::Ehlo) => self.recipients = 0,
             Some(_) | None => {}
         }
@@ -265,7 +289,7 @@ impl ClientJudge {
         ended: Ended,
         session: &mut Session,
         personality: &Personality,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) {
         session.sent(ended.sent);
         self.chunk = ended.chunk;
@@ -273,7 +297,7 @@ impl ClientJudge {
             session.begin_mail_data_early();
         }
         if ended.refused {
-            notice(Notice::Refused);
+            observer.notice(Notice::Refused);
         }
     }
 }
@@ -281,11 +305,13 @@ impl ClientJudge {
 /// The verbs that may pass now: BDAT only if the server knows it, for what comes behind it is commands for one
 /// that does not.
 fn verbs(session: &Session, personality: &Personality) -> VerbSet {
-    if session.offers.chunking { personality.verbs } else { personality.verbs.without(Verb::Bdat) }
+    let verbs = personality.unmasked_verbs();
+    if session.offers.chunking { verbs } else { verbs.without(Verb::Bdat) }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Indifferent;
     use super::super::testing::Text;
     use super::*;
     use crate::limits::ARGUMENT_OCTETS_MAX;
@@ -308,7 +334,7 @@ mod tests {
                 let piece = &input[before..offered];
                 let (personality, edits) = (&Personality::MAILGUARD, &mut text);
                 let took = judge
-                    .judge(piece, false, &mut session, personality, edits, &mut |_| {})
+                    .judge(piece, false, &mut session, personality, edits, &mut Indifferent)
                     .unwrap();
                 assert_eq!(text.taken, before + took);
                 let answered = session.head();

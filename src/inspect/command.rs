@@ -10,10 +10,12 @@
 
 use core::slice::from_ref;
 
-use super::tally::weigh;
-use super::{Fault, Notice};
+use super::address::{Address, matter, relayed};
+use super::chunk::ChunkSize;
+use super::classes::{Stop, act, settle, weigh};
+use super::{Fault, Notice, Observer};
 use crate::limits::{AUTH_RESPONSE_OCTETS_MAX, HELD_COMMAND_OCTETS_MAX};
-use crate::policy::{Match, PartialLines, Personality, Refusal, Stray};
+use crate::policy::{Class, Match, PartialLines, Personality, Refusal, SpecialCharacters, Stray};
 use crate::smtp::{Outstanding, VERB_LEN_MAX, Verb, VerbSet};
 
 const NOOP: &[u8; 4] = b"NOOP";
@@ -37,17 +39,6 @@ enum Line {
     /// A refused line that becomes `X`: the whole of it, or its verb, once an octet of that has been seen.
     /// Where the beginning of the verb has left, one `X` at least is owed.
     Masked { whole: bool, in_verb: bool, begun: bool, owes: bool },
-}
-
-/// What the argument of BDAT says so far (RFC 3030 section 2).
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum ChunkSize {
-    #[default]
-    Before,
-    Digits(u64),
-    /// Behind the digits; so many letters of LAST.
-    Behind(u64, usize),
-    Bad,
 }
 
 /// What a line was.
@@ -88,17 +79,37 @@ impl Traded {
     }
 }
 
+/// The verb of a line, whatever becomes of the line.
+#[derive(Debug, Default, Clone, Copy)]
+struct Word {
+    octets: [u8; VERB_LEN_MAX],
+    len: usize,
+    is_over: bool,
+}
+
+impl Word {
+    fn verb(&self) -> Option<Verb> {
+        self.octets.get(..self.len).and_then(Verb::named)
+    }
+}
+
 /// A command line as it streams by.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct CommandLine {
     line: Line,
     verb: [u8; VERB_LEN_MAX],
     chunk: ChunkSize,
     /// `<` has come in the argument.
     has_opened: bool,
-    /// Octets of the line, and of the sender's address in it.
+    /// Octets of the line.
     length: u64,
-    sender: u64,
+    /// The verb, for the classes of the policy map.
+    word: Word,
+    /// The address of MAIL or RCPT, if anything is to be said of it; kept from line to line.
+    address: Option<Box<Address>>,
+    in_address: bool,
+    /// The sender is of the domain of `mail-relay`.
+    sender_is_local: bool,
     /// The beginning of a line has come behind a whole one, and waits for the end of its verb.
     waits: bool,
 }
@@ -111,7 +122,10 @@ impl Default for CommandLine {
             chunk: ChunkSize::default(),
             has_opened: false,
             length: 0,
-            sender: 0,
+            word: Word::default(),
+            address: None,
+            in_address: false,
+            sender_is_local: false,
             waits: false,
         }
     }
@@ -137,7 +151,7 @@ impl CommandLine {
         self.chunk = ChunkSize::default();
         self.has_opened = false;
         self.waits = false;
-        (self.length, self.sender) = (0, 0);
+        (self.length, self.word, self.in_address) = (0, Word::default(), false);
     }
 
     /// A line begins that is no command, but the answer to a challenge.
@@ -199,18 +213,19 @@ impl CommandLine {
         verbs: VerbSet,
         personality: &Personality,
         out: &mut Traded,
-        notice: &mut impl FnMut(Notice),
-    ) -> Result<Option<Ended>, Fault> {
+        observer: &mut impl Observer,
+    ) -> Result<Option<Ended>, Stop> {
         let is_command = !matches!(self.line, Line::Response(_));
-        if is_command && !is_end(octet) && !personality.map.is_empty() {
-            self.length += 1;
-            let of_line =
-                |class| if let Match::CmdLineLength(most) = class { Some(most) } else { None };
-            let grown = self.length - 1..self.length;
-            weigh(&personality.map, grown, of_line, notice).map_err(|(_, fault)| fault)?;
+        if is_command && !personality.map.is_empty() {
+            self.classify(octet, &personality.map, observer)?;
         }
         if let Line::Verb(len) = self.line {
             self.line = self.verb_octet(octet, len, verbs, personality)?;
+        }
+        if let Line::Argument(Some(verb @ (Verb::Mail | Verb::Rcpt)), _) = self.line
+            && is_end(octet)
+        {
+            self.address_octet(octet, verb == Verb::Mail, personality, observer)?;
         }
         let ended = if is_end(octet) { Some(self.ended(personality)?) } else { None };
         match &mut self.line {
@@ -259,7 +274,7 @@ impl CommandLine {
                 let is_long = *len > personality.argument_max;
                 let verb = *verb;
                 let octet = if is_long { b' ' } else { octet };
-                out.put(&[self.argument_octet(verb, octet, personality, notice)?]);
+                out.put(&[self.argument_octet(verb, octet, personality, observer)?]);
             }
             Line::Verb(_) if ended.is_none() => out.put(&[octet]),
             Line::Verb(_)
@@ -282,15 +297,15 @@ impl CommandLine {
         verb: Option<Verb>,
         octet: u8,
         personality: &Personality,
-        notice: &mut impl FnMut(Notice),
-    ) -> Result<u8, Fault> {
+        observer: &mut impl Observer,
+    ) -> Result<u8, Stop> {
         if verb == Some(Verb::Bdat) {
             self.chunk = self.chunk.and(octet);
         }
         match (octet, personality.nul) {
-            (0, Stray::Reset) => return Err(Fault::StrayOctet),
+            (0, Stray::Reset) => return Err(Fault::StrayOctet.into()),
             (0, Stray::Blank) => {
-                notice(Notice::OctetBlanked);
+                observer.notice(Notice::OctetBlanked);
                 return Ok(b' ');
             }
             _ => {}
@@ -301,22 +316,78 @@ impl CommandLine {
             self.has_opened = true;
         } else if octet == b'>' {
             self.has_opened = false;
-        } else if self.has_opened && verb == Some(Verb::Mail) && !personality.map.is_empty() {
-            self.sender += 1;
-            let of_sender = |class| {
-                if let Match::SenderAddressLength(most) = class { Some(most) } else { None }
-            };
-            let grown = self.sender - 1..self.sender;
-            weigh(&personality.map, grown, of_sender, notice).map_err(|(_, fault)| fault)?;
         }
-        if personality.blanks_special_characters && is_path {
+        if is_path {
+            self.address_octet(octet, verb == Some(Verb::Mail), personality, observer)?;
+        }
+        if personality.special_characters == SpecialCharacters::Blank && is_path {
             let is_special = octet == b'|' || (octet == b'>' && !had_opened);
             if is_special {
-                notice(Notice::AddressBlanked);
+                observer.notice(Notice::AddressBlanked);
                 return Ok(b' ');
             }
         }
         Ok(octet)
+    }
+
+    /// Holds one octet of a command against the classes of the policy map.
+    fn classify(
+        &mut self,
+        octet: u8,
+        map: &[Class],
+        observer: &mut impl Observer,
+    ) -> Result<(), Stop> {
+        let length =
+            |class: &Match| if let Match::CmdLineLength(most) = class { Some(*most) } else { None };
+        if !self.word.is_over && (is_blank(octet) || is_end(octet)) {
+            self.word.is_over = true;
+            let verb = self.word.verb();
+            let holds = |class: &Class| {
+                let Match::CmdVerb(verbs) = &class.matches else { return None };
+                Some(verb.map_or_else(|| verbs.has_others(), |verb| verbs.contains(verb)))
+            };
+            act(map, holds, observer)?;
+        } else if !self.word.is_over {
+            if let Some(slot) = self.word.octets.get_mut(self.word.len) {
+                *slot = octet;
+            }
+            self.word.len = self.word.len.saturating_add(1);
+        }
+        if is_end(octet) {
+            return settle(map, self.length, length, observer);
+        }
+        weigh(map, self.length..self.length + 1, length, observer).map_err(|(_, stop)| stop)?;
+        self.length += 1;
+        Ok(())
+    }
+
+    /// One octet of the argument of MAIL, or of RCPT; the end of the line is one too.
+    fn address_octet(
+        &mut self,
+        octet: u8,
+        is_sender: bool,
+        personality: &Personality,
+        observer: &mut impl Observer,
+    ) -> Result<(), Stop> {
+        if !matter(personality, is_sender) {
+            return Ok(());
+        }
+        let address = self.address.get_or_insert_default();
+        if !self.in_address {
+            address.begin(personality);
+            self.in_address = true;
+        }
+        match address.octet(octet, is_sender, personality, observer)? {
+            Some(is_local) if is_sender => self.sender_is_local = is_local,
+            Some(false) if !self.sender_is_local => relayed(personality, observer)?,
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Octets of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.address.as_ref().map_or(0, |address| size_of::<Address>() + address.memory())
     }
 
     /// What the line was that ends here.
@@ -339,6 +410,8 @@ impl CommandLine {
                         ended.chunk = self.chunk.octets().ok_or(Fault::BadChunkSize)?;
                         Outstanding::Passed
                     }
+                    Some(Verb::Mail) => Outstanding::Mail,
+                    Some(Verb::Rcpt) => Outstanding::Rcpt,
                     Some(_) | None => Outstanding::Passed,
                 };
             }
@@ -404,37 +477,5 @@ fn refused(personality: &Personality) -> Result<Line, Fault> {
         Refusal::Ok | Refusal::Unrecognized | Refusal::Noop => Ok(Line::Noop(0)),
         Refusal::XVerb | Refusal::XLine => Ok(masked(personality.refusal == Refusal::XLine, false)),
         Refusal::Reset => Err(Fault::CommandRefused),
-    }
-}
-
-impl ChunkSize {
-    /// One octet more.
-    fn and(self, octet: u8) -> Self {
-        const LAST: &[u8; 4] = b"LAST";
-        match (self, octet) {
-            (Self::Before, octet) if is_blank(octet) => self,
-            (Self::Before, b'0'..=b'9') => Self::Digits(u64::from(octet - b'0')),
-            (Self::Digits(size), b'0'..=b'9') => {
-                let more =
-                    size.checked_mul(10).and_then(|size| size.checked_add(u64::from(octet - b'0')));
-                more.map_or(Self::Bad, Self::Digits)
-            }
-            (Self::Digits(size), octet) if is_blank(octet) => Self::Behind(size, 0),
-            (Self::Behind(_, 0 | 4), octet) if is_blank(octet) => self,
-            (Self::Behind(size, at), octet)
-                if LAST.get(at) == Some(&octet.to_ascii_uppercase()) =>
-            {
-                Self::Behind(size, at + 1)
-            }
-            _ => Self::Bad,
-        }
-    }
-
-    /// How many octets follow, if that is certain.
-    fn octets(self) -> Option<u64> {
-        match self {
-            Self::Digits(size) | Self::Behind(size, 0 | 4) => Some(size),
-            Self::Before | Self::Behind(..) | Self::Bad => None,
-        }
     }
 }

@@ -2,8 +2,9 @@
 
 use memchr::memchr3_iter;
 
+use super::classes::Stop;
 use super::tally::MessageTally;
-use super::{Edits, Fault, Notice};
+use super::{Edits, Fault, Indifferent, Notice, Observer};
 use crate::policy::{Personality, SplitEnd, Stray};
 use crate::smtp::{MailData, Outstanding};
 
@@ -22,6 +23,8 @@ pub(super) struct DataJudge {
     /// The packet in hand is taken for commands.
     corrupts: bool,
     tally: MessageTally,
+    /// A rate limit does not admit what comes next.
+    is_limited: bool,
 }
 
 /// What was taken.
@@ -31,6 +34,8 @@ pub(super) struct Taken {
     pub(super) octets: usize,
     /// The mail data has ended, and what the server owes for that.
     pub(super) end: Option<Outstanding>,
+    /// A rate limit does not admit what comes next.
+    pub(super) is_limited: bool,
 }
 
 impl DataJudge {
@@ -42,10 +47,11 @@ impl DataJudge {
         is_stuck: bool,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<Taken, Fault> {
+        self.is_limited = false;
         if self.is_withheld {
-            return Ok(Taken { octets: 0, end: None });
+            return Ok(Taken { octets: 0, end: None, is_limited: false });
         }
         if personality.corrupts_mail_data {
             self.corrupts = is_packet_start && self.is_inside_line;
@@ -54,11 +60,11 @@ impl DataJudge {
             && personality.nul == Stray::Pass
             && !self.corrupts;
         let (taken, ended) = if is_plain {
-            self.plain(octets, personality, edits, notice)?
+            self.plain(octets, personality, edits, observer)?
         } else if self.corrupts {
             self.corrupt(octets, edits)
         } else {
-            self.strict(octets, is_stuck, personality, edits, notice)?
+            self.strict(octets, is_stuck, personality, edits, observer)?
         };
         if let Some(last) = taken.checked_sub(1).and_then(|last| octets.get(last)) {
             self.is_inside_line = *last != b'\n';
@@ -70,7 +76,7 @@ impl DataJudge {
             // Where the end is not whole in what came, it may come in the next packet.
             self.split = self.mail_data.inside_end() > 0;
         }
-        Ok(Taken { octets: taken, end })
+        Ok(Taken { octets: taken, end, is_limited: self.is_limited })
     }
 
     /// All of it passes, up to the end.
@@ -79,7 +85,7 @@ impl DataJudge {
         octets: &[u8],
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<(usize, bool), Fault> {
         let before = self.mail_data;
         let end = self.mail_data.take(octets);
@@ -99,30 +105,53 @@ impl DataJudge {
                 self.split = false;
             }
         }
-        if taken > 0 {
-            self.count(&octets[..taken], personality, edits, notice)?;
-            edits.pass(&octets[..taken]);
+        let counted = self.count(&octets[..taken], end.is_some(), personality, edits, observer)?;
+        if counted < taken {
+            self.mail_data = before;
+            self.mail_data.take(&octets[..counted]);
         }
-        Ok((taken, end.is_some()))
+        if counted > 0 {
+            edits.pass(&octets[..counted]);
+        }
+        Ok((counted, end.is_some() && counted == taken))
     }
 
-    /// Holds octets that are to pass against the policy map. What comes before the one that matches passes.
+    /// Holds octets that are to pass, and end the mail data if `ends`, against the policy map: how many pass.
+    /// What comes before the one that matches passes before the fault does.
     fn count(
         &mut self,
         octets: &[u8],
+        ends: bool,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
-    ) -> Result<(), Fault> {
-        if personality.map.is_empty() {
-            return Ok(());
+        observer: &mut impl Observer,
+    ) -> Result<usize, Fault> {
+        let map = &personality.map;
+        if map.is_empty() {
+            return Ok(octets.len());
         }
-        self.tally.count(octets, &personality.map, notice).map_err(|(after, fault)| {
+        let before = personality.limits_rates().then(|| self.tally.clone());
+        let Err((after, stop)) = self.tally.count(octets, ends, map, observer) else {
+            return Ok(octets.len());
+        };
+        if let Stop::Fault(fault) = stop {
             if after > 0 {
                 edits.pass(&octets[..after]);
             }
-            fault
-        })
+            return Err(fault);
+        }
+        if let Some(before) = before {
+            self.tally = before;
+            // All of it was admitted a moment ago.
+            let _ = self.tally.count(&octets[..after], false, map, &mut Indifferent);
+        }
+        self.is_limited = true;
+        Ok(after)
+    }
+
+    /// Octets of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.tally.memory()
     }
 
     /// A CR without LF, a LF without CR and NUL become spaces, or end the session: so no server sees an
@@ -133,17 +162,17 @@ impl DataJudge {
         is_stuck: bool,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<(usize, bool), Fault> {
         let mut at = 0;
-        if core::mem::take(&mut self.cr_has_left) {
+        if self.cr_has_left {
             if octets.first() != Some(&b'\n') {
                 return Err(Fault::StrayOctet);
             }
-            let ended = self.let_through(&octets[..1], personality, edits, notice)?;
-            at = 1;
-            if ended.is_some() {
-                return Ok((1, true));
+            let ended = self.let_through(octets, &mut at, 1, personality, edits, observer)?;
+            self.cr_has_left = self.is_limited;
+            if ended || self.is_limited {
+                return Ok((at, ended));
             }
         }
         // Specials are few: between two of them nothing has to be looked at.
@@ -152,66 +181,76 @@ impl DataJudge {
                 continue;
             }
             let is_pair = octets[found] == b'\r' && octets.get(found + 1) == Some(&b'\n');
+            let until = if is_pair { found + 2 } else { found };
+            let ended = self.let_through(octets, &mut at, until, personality, edits, observer)?;
+            if ended || self.is_limited {
+                self.cr_has_left = at == found + 1;
+                return Ok((at, ended));
+            }
             if is_pair {
-                let until = found + 2;
-                if let Some(end) =
-                    self.let_through(&octets[at..until], personality, edits, notice)?
-                {
-                    return Ok((at + end, true));
-                }
-                at = until;
                 continue;
             }
             if octets[found] == b'\r' && found + 1 == octets.len() {
                 // Its LF may be in the next packet.
-                if found > at {
-                    self.let_through(&octets[at..found], personality, edits, notice)?;
+                if is_stuck {
+                    let len = octets.len();
+                    self.let_through(octets, &mut at, len, personality, edits, observer)?;
+                    self.cr_has_left = at == len;
                 }
-                if !is_stuck {
-                    return Ok((found, false));
-                }
-                self.let_through(&octets[found..], personality, edits, notice)?;
-                self.cr_has_left = true;
-                return Ok((octets.len(), false));
+                return Ok((at, false));
             }
             let policy =
                 if octets[found] == 0 { personality.nul } else { personality.bare_line_ends };
-            if found > at {
-                self.let_through(&octets[at..found], personality, edits, notice)?;
-            }
-            at = found + 1;
             match policy {
                 Stray::Pass => {
-                    self.let_through(&octets[found..at], personality, edits, notice)?;
+                    self.let_through(octets, &mut at, found + 1, personality, edits, observer)?;
                 }
                 Stray::Blank => {
-                    self.mail_data.take(b" ");
-                    self.count(b" ", personality, edits, notice)?;
-                    edits.trade(1, b" ");
-                    notice(Notice::OctetBlanked);
+                    if self.count(b" ", false, personality, edits, observer)? == 1 {
+                        self.mail_data.take(b" ");
+                        edits.trade(1, b" ");
+                        observer.notice(Notice::OctetBlanked);
+                        at += 1;
+                    }
                 }
                 Stray::Reset => return Err(Fault::StrayOctet),
             }
+            if self.is_limited {
+                return Ok((at, false));
+            }
         }
-        if at < octets.len() {
-            self.let_through(&octets[at..], personality, edits, notice)?;
-        }
-        Ok((octets.len(), false))
+        let len = octets.len();
+        let ended = self.let_through(octets, &mut at, len, personality, edits, observer)?;
+        Ok((at, ended))
     }
 
-    /// Lets octets pass up to the end of the mail data, if it is among them.
+    /// Lets octets from `at` pass, up to `until` or the end of the mail data; whether that was among them.
     fn let_through(
         &mut self,
         octets: &[u8],
+        at: &mut usize,
+        until: usize,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
-    ) -> Result<Option<usize>, Fault> {
+        observer: &mut impl Observer,
+    ) -> Result<bool, Fault> {
+        let octets = &octets[*at..until];
+        if octets.is_empty() {
+            return Ok(false);
+        }
+        let before = self.mail_data;
         let end = self.mail_data.take(octets);
         let octets = &octets[..end.unwrap_or(octets.len())];
-        self.count(octets, personality, edits, notice)?;
-        edits.pass(octets);
-        Ok(end)
+        let counted = self.count(octets, end.is_some(), personality, edits, observer)?;
+        if counted < octets.len() {
+            self.mail_data = before;
+            self.mail_data.take(&octets[..counted]);
+        }
+        if counted > 0 {
+            edits.pass(&octets[..counted]);
+        }
+        *at += counted;
+        Ok(end.is_some() && counted == octets.len())
     }
 
     /// What PIX 4.2(2) did when it had lost its place: lines of the message become `X`, as commands would.

@@ -27,7 +27,7 @@ fn refusals_by_kind() {
                 _ => "250 2.0.0 Ok\r\n",
             };
             assert_eq!(middle.server("250 2.0.0 Ok\r\n"), reply, "{refusal} {partial}");
-            assert!(middle.notices.contains(&Notice::Refused));
+            assert!(middle.watch.notices.contains(&Notice::Refused));
         }
     }
     let mut middle = Middle::greeted("pix6x", &[("refusal", "reset")]);
@@ -150,7 +150,7 @@ fn special_characters_in_addresses() {
     assert_eq!(middle.client("RCPT TO:a>|<b>\r\n"), "RCPT TO:a  <b>\r\n");
     assert_eq!(middle.client("HELO a|b>\r\n"), "HELO a|b>\r\n");
     assert_eq!(
-        middle.notices.iter().filter(|notice| **notice == Notice::AddressBlanked).count(),
+        middle.watch.notices.iter().filter(|notice| **notice == Notice::AddressBlanked).count(),
         3
     );
     let mut middle = Middle::greeted("asa72", &[]);

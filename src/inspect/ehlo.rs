@@ -1,8 +1,10 @@
 //! Judges the reply to EHLO, line by line: what it offers, and what of that the client sees.
 
-use super::{Edits, Notice};
+use super::classes::{Stop, act};
+use super::{Edits, Fault, Notice, Observer};
 use crate::limits::HELD_KEYWORD_OCTETS_MAX;
-use crate::policy::{Hide, Personality};
+use crate::policy::{Action, Class, Hide, Match, Personality};
+use crate::smtp::Verb;
 use crate::smtp::{Keyword, Offers, ReplyLine, Session};
 
 /// One reply to EHLO.
@@ -31,8 +33,8 @@ impl EhloReply {
         session: &mut Session,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
-    ) -> (usize, Option<u16>) {
+        observer: &mut impl Observer,
+    ) -> Result<(usize, Option<u16>), Fault> {
         if !line.is_continuation() && line.column() == 0 {
             *self = Self::default();
             session.offers = Offers::default();
@@ -48,7 +50,7 @@ impl EhloReply {
             self.rest = Some(Rest::Passes);
         }
         if let Some(rest) = self.rest {
-            return self.go_on(rest, line, octets, edits);
+            return Ok(self.go_on(rest, line, octets, edits));
         }
         // Lines that vanish have to be traded with the beginning of the one behind them.
         let mut gone = 0;
@@ -56,21 +58,26 @@ impl EhloReply {
             let here = octets.get(gone..).unwrap_or_default();
             let Some(end) = memchr::memchr(b'\n', here).map(|at| at + 1) else {
                 if here.len() < HELD_KEYWORD_OCTETS_MAX && !is_stuck {
-                    return (0, None);
+                    return Ok((0, None));
                 }
                 if gone > 0 {
                     // The server waits for the acknowledgement of what was to vanish.
                     take(line, &octets[..gone]);
                     edits.trade(gone, b"250-OK\r\n");
-                    return (gone, None);
+                    return Ok((gone, None));
                 }
                 let keyword = here
                     .contains(&b' ')
                     .then(|| Keyword::of_line(here.get(4..).unwrap_or_default()));
-                let shows =
-                    offers && keyword.is_some_and(|keyword| personality.keywords.shows(keyword));
+                let mut shows = false;
+                if let Some(keyword) = keyword.filter(|_| offers) {
+                    let Some(is_shown) = classify(keyword, personality, observer)? else {
+                        return Ok((0, None));
+                    };
+                    shows = is_shown;
+                }
                 self.rest = Some(if shows { Rest::Passes } else { Rest::Masked });
-                return self.go_on(self.rest.unwrap_or(Rest::Masked), line, octets, edits);
+                return Ok(self.go_on(self.rest.unwrap_or(Rest::Masked), line, octets, edits));
             };
             let here = &here[..end];
             let is_last = here.get(3) != Some(&b'-');
@@ -79,24 +86,27 @@ impl EhloReply {
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             let keyword = Keyword::of_line(text);
             session.offers.chunking |= keyword == Some(Keyword::Chunking);
-            if personality.keywords.shows(keyword) {
+            let Some(is_shown) = classify(keyword, personality, observer)? else {
+                return Ok((0, None));
+            };
+            if is_shown {
                 session.offers.pipelining |= keyword == Some(Keyword::Pipelining);
                 let first = if gone > 0 { 1 } else { 0 };
                 if gone > 0 {
                     edits.trade(gone + 1, &here[..1]);
                 }
                 edits.pass(&here[first..]);
-                return (gone + end, take(line, &octets[..gone + end]));
+                return Ok((gone + end, take(line, &octets[..gone + end])));
             }
-            notice(Notice::KeywordHidden);
+            observer.notice(Notice::KeywordHidden);
             match personality.hide {
                 Hide::Mask => {
                     self.mask(here, text.len(), edits);
-                    return (end, take(line, here));
+                    return Ok((end, take(line, here)));
                 }
                 Hide::Remove if is_last => {
                     edits.trade(gone + end, b"250 OK\r\n");
-                    return (gone + end, take(line, &octets[..gone + end]));
+                    return Ok((gone + end, take(line, &octets[..gone + end])));
                 }
                 Hide::Remove => gone += end,
             }
@@ -146,6 +156,34 @@ impl EhloReply {
             self.masked = self.masked.wrapping_add(1) % 26;
         }
         edits.pass(end);
+    }
+}
+
+/// Whether the client sees a line with that keyword, once no class of the policy map makes it wait.
+fn classify(
+    keyword: Option<Keyword>,
+    personality: &Personality,
+    observer: &mut impl Observer,
+) -> Result<Option<bool>, Fault> {
+    // What `allow-tls` allows is no class's business.
+    let is_allowed =
+        keyword == Some(Keyword::StartTls) && personality.verbs.contains(Verb::StartTls);
+    let holds = |class: &Class| {
+        let Match::EhloReplyParameter(keywords) = &class.matches else { return None };
+        (!is_allowed).then(|| keywords.shows(keyword))
+    };
+    let is_masked = personality.map.iter().any(|class| {
+        class.action == Action::Mask && holds(class).is_some_and(|holds| holds != class.is_negated)
+    });
+    let is_shown = personality.keywords.shows(keyword) && !is_masked;
+    // A line that nobody sees is not limited: it may be judged again with the one behind it.
+    let counts = |class: &Class| {
+        holds(class).filter(|_| is_shown || !matches!(class.action, Action::RateLimit(_)))
+    };
+    match act(&personality.map, counts, observer) {
+        Ok(()) => Ok(Some(is_shown)),
+        Err(Stop::Wait) => Ok(None),
+        Err(Stop::Fault(fault)) => Err(fault),
     }
 }
 

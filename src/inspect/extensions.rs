@@ -108,7 +108,7 @@ fn tls_is_not_inspected() {
         assert_eq!(middle.client("STARTTLS\r\n"), "STARTTLS\r\n");
         middle.got(CLIENT);
         assert_eq!(middle.server("220 go\r\n"), "220 go\r\n");
-        assert!(middle.notices.contains(&Notice::TlsStarted));
+        assert!(middle.watch.notices.contains(&Notice::TlsStarted));
         assert_eq!(middle.client("\u{16}\u{3}\u{1}hello"), "\u{16}\u{3}\u{1}hello");
         assert_eq!(middle.server("\u{16}\u{3}\u{3}\r\n220 x\r\n"), "\u{16}\u{3}\u{3}\r\n220 x\r\n");
         assert_eq!(middle.client("EXPN root\r\n"), "EXPN root\r\n");

@@ -7,6 +7,9 @@
 //!
 //! Must not know: offsets, segments, time.
 
+mod address;
+mod chunk;
+mod classes;
 mod client;
 mod command;
 mod data;
@@ -14,6 +17,8 @@ mod ehlo;
 mod greeting;
 #[cfg(test)]
 mod map;
+mod mime;
+mod observer;
 mod server;
 mod tally;
 
@@ -27,6 +32,7 @@ mod strict;
 mod vectors;
 
 pub use client::ClientJudge;
+pub use observer::{Indifferent, Notice, Observer};
 pub use server::ServerJudge;
 
 use crate::smtp::Disagreement;
@@ -41,29 +47,6 @@ pub trait Edits {
 
     /// Whether more may be judged now: what waits for an acknowledgement has a limit.
     fn has_room(&self) -> bool;
-}
-
-/// What a judge noticed, for the counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// A command was refused.
-    Refused,
-    /// A lone CR or LF was made a CRLF.
-    LineEndMended,
-    /// The greeting was masked.
-    GreetingMasked,
-    /// The mail data has ended.
-    MailDataEnded,
-    /// A line of the reply to EHLO was hidden.
-    KeywordHidden,
-    /// A character of an address became a space.
-    AddressBlanked,
-    /// A CR, LF or NUL that should not be there became a space.
-    OctetBlanked,
-    /// A class of the policy map has matched that only logs.
-    ClassMatched,
-    /// The server has agreed to TLS: nothing is inspected any more.
-    TlsStarted,
 }
 
 /// Why a judge cannot go on: the flow is to be reset.
@@ -88,15 +71,30 @@ pub enum Fault {
         /// Nobody is told (`drop-connection`), or both ends are reset.
         drops: bool,
     },
+    /// A recipient who is not of the domain of `mail-relay`, and neither is the sender.
+    MailRelay,
+    /// A special character in an address, and the personality drops the connection then.
+    SpecialCharacter,
     /// BDAT without a size that everybody reads alike (RFC 3030 section 2).
     BadChunkSize,
 }
 
+impl Fault {
+    /// Whether nobody is told (`drop-connection`).
+    pub fn drops(self) -> bool {
+        matches!(
+            self,
+            Self::ClassMatched { drops: true, .. } | Self::MailRelay | Self::SpecialCharacter
+        )
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::{ClientJudge, Edits, Fault, Notice, ServerJudge};
-    use crate::policy::Personality;
+    use super::{ClientJudge, Edits, Fault, Notice, Observer, ServerJudge};
+    use crate::policy::{Personality, RateLimit};
     use crate::smtp::Session;
+    use crate::time::Instant;
 
     /// Edits applied to nothing but text.
     #[derive(Debug, Default)]
@@ -123,6 +121,23 @@ pub(crate) mod testing {
         }
     }
 
+    /// What was noticed, and what time it is.
+    #[derive(Debug, Default)]
+    pub(crate) struct Watch {
+        pub(crate) notices: Vec<Notice>,
+        pub(crate) now: Instant,
+    }
+
+    impl Observer for Watch {
+        fn notice(&mut self, notice: Notice) {
+            self.notices.push(notice);
+        }
+
+        fn admits(&mut self, limit: &RateLimit) -> bool {
+            limit.admits(self.now)
+        }
+    }
+
     /// Both judges of one connection, with what each end has said and the other has got.
     #[derive(Debug)]
     pub(crate) struct Middle {
@@ -133,7 +148,7 @@ pub(crate) mod testing {
         said: [Vec<u8>; 2],
         texts: [Text; 2],
         seen: [usize; 2],
-        pub(crate) notices: Vec<Notice>,
+        pub(crate) watch: Watch,
         pub(crate) fault: Option<Fault>,
     }
 
@@ -147,7 +162,7 @@ pub(crate) mod testing {
                 said: Default::default(),
                 texts: Default::default(),
                 seen: [0; 2],
-                notices: Vec::new(),
+                watch: Watch::default(),
                 fault: None,
             }
         }
@@ -200,8 +215,7 @@ pub(crate) mod testing {
         }
 
         fn run(&mut self, is_stuck: bool) {
-            let Self { personality, session, said, texts, notices, .. } = self;
-            let mut notice = |notice| notices.push(notice);
+            let Self { personality, session, said, texts, watch, .. } = self;
             for _ in 0..2 {
                 if self.fault.is_some() {
                     return;
@@ -210,7 +224,7 @@ pub(crate) mod testing {
                 let rest = &said[0][to_server.taken..];
                 let judge = &mut self.client_judge;
                 if let Err(fault) =
-                    judge.judge(rest, is_stuck, session, personality, to_server, &mut notice)
+                    judge.judge(rest, is_stuck, session, personality, to_server, watch)
                 {
                     self.fault = Some(fault);
                     return;
@@ -218,7 +232,7 @@ pub(crate) mod testing {
                 let rest = &said[1][to_client.taken..];
                 let judge = &mut self.server_judge;
                 self.fault =
-                    judge.judge(rest, is_stuck, session, personality, to_client, &mut notice).err();
+                    judge.judge(rest, is_stuck, session, personality, to_client, watch).err();
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::classes::{Stop, settle, weigh};
 use super::ehlo::EhloReply;
-use super::{Edits, Fault, Notice, greeting};
+use super::{Edits, Fault, Indifferent, Notice, Observer, greeting};
 use crate::limits::{GREETING_TEXT_MAX, HELD_REPLY_OCTETS_MAX};
-use crate::policy::{Greeting, Personality};
+use crate::policy::{Greeting, Match, Personality};
 use crate::smtp::{Outstanding, Phase, ReplyLine, Session};
 
 /// How far the trade of a reply has come.
@@ -35,6 +36,8 @@ pub struct ServerJudge {
     /// What the reply that has begun answers, if anything: a command that passes meanwhile does
     /// not make it its own.
     answers: Option<Option<Outstanding>>,
+    /// Recipients of the message in hand that the server has refused.
+    invalid_recipients: u64,
 }
 
 impl ServerJudge {
@@ -47,7 +50,7 @@ impl ServerJudge {
         session: &mut Session,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<usize, Fault> {
         let mut at = 0;
         while at < octets.len() && edits.has_room() {
@@ -71,24 +74,24 @@ impl ServerJudge {
                     self.trade(rest, is_stuck, session, personality, edits)?
                 }
                 Some(Outstanding::Greeting) => match personality.greeting {
-                    Greeting::Pass => self.pass(rest, session, edits, notice)?,
+                    Greeting::Pass => self.pass(rest, session, personality, edits, observer)?,
                     Greeting::Text(_) | Greeting::Host(_) => {
                         self.trade(rest, is_stuck, session, personality, edits)?
                     }
                     Greeting::Keep20 | Greeting::All | Greeting::Esmtp | Greeting::Cmap => {
-                        self.mask(rest, is_stuck, session, personality, edits, notice)?
+                        self.mask(rest, is_stuck, session, personality, edits, observer)?
                     }
                 },
                 Some(Outstanding::Ehlo) => {
                     let (line, ehlo) = (&mut self.line, &mut self.ehlo);
                     let (taken, code) =
-                        ehlo.judge(line, rest, is_stuck, session, personality, edits, notice);
+                        ehlo.judge(line, rest, is_stuck, session, personality, edits, observer)?;
                     if let Some(code) = code {
-                        self.ended(code, session, notice)?;
+                        self.ended(code, session, observer)?;
                     }
                     taken
                 }
-                _ => self.pass(rest, session, edits, notice)?,
+                _ => self.pass(rest, session, personality, edits, observer)?,
             };
             if taken == 0 {
                 break;
@@ -103,14 +106,14 @@ impl ServerJudge {
         &mut self,
         code: u16,
         session: &mut Session,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<(), Fault> {
         let said = match self.answers.take() {
             Some(Some(_)) => session.answered(code),
             Some(None) | None => session.said_unasked(code),
         };
         if session.phase() == Phase::Tls {
-            notice(Notice::TlsStarted);
+            observer.notice(Notice::TlsStarted);
         }
         said.map_err(Fault::Server)
     }
@@ -120,9 +123,11 @@ impl ServerJudge {
         &mut self,
         octets: &[u8],
         session: &mut Session,
+        personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<usize, Fault> {
+        let before = self.line.clone();
         let mut end = None;
         let mut taken = 0;
         for octet in octets {
@@ -133,11 +138,50 @@ impl ServerJudge {
                 break;
             }
         }
+        if let Some(code) = end {
+            match self.count_recipients(code, personality, observer) {
+                Ok(()) => {}
+                Err(Stop::Wait) => {
+                    self.line = before;
+                    return Ok(0);
+                }
+                Err(Stop::Fault(fault)) => {
+                    if taken > 1 {
+                        edits.pass(&octets[..taken - 1]);
+                    }
+                    return Err(fault);
+                }
+            }
+        }
         edits.pass(&octets[..taken]);
         if let Some(code) = end {
-            self.ended(code, session, notice)?;
+            self.ended(code, session, observer)?;
         }
         Ok(taken)
+    }
+
+    /// Counts the recipients that the server refuses, before the end of the reply leaves.
+    fn count_recipients(
+        &mut self,
+        code: u16,
+        personality: &Personality,
+        observer: &mut impl Observer,
+    ) -> Result<(), Stop> {
+        let map = &personality.map;
+        let of_message = |class: &Match| {
+            if let Match::InvalidRecipientsCount(most) = class { Some(*most) } else { None }
+        };
+        let count = self.invalid_recipients;
+        match self.answers.flatten() {
+            Some(Outstanding::Mail) => self.invalid_recipients = 0,
+            Some(Outstanding::Rcpt) if code >= 400 => {
+                weigh(map, count..count + 1, of_message, observer).map_err(|(_, stop)| stop)?;
+                self.invalid_recipients += 1;
+            }
+            Some(Outstanding::Data) if code == 354 => settle(map, count, of_message, observer)?,
+            Some(_) | None => {}
+        }
+        Ok(())
     }
 
     /// Masks the greeting, octet for octet.
@@ -148,7 +192,7 @@ impl ServerJudge {
         session: &mut Session,
         personality: &Personality,
         edits: &mut impl Edits,
-        notice: &mut impl FnMut(Notice),
+        observer: &mut impl Observer,
     ) -> Result<usize, Fault> {
         let mut clear = 0;
         for (at, &octet) in octets.iter().enumerate() {
@@ -168,8 +212,8 @@ impl ServerJudge {
                 edits.trade(1, &[masked]);
             }
             if let Some(code) = self.line.take(octet) {
-                notice(Notice::GreetingMasked);
-                self.ended(code, session, notice)?;
+                observer.notice(Notice::GreetingMasked);
+                self.ended(code, session, observer)?;
                 return Ok(at + 1);
             }
         }
@@ -260,7 +304,7 @@ impl ServerJudge {
             self.line = line.clone();
             if let Some(code) = code {
                 self.trade = Trade::Not;
-                self.ended(code, session, &mut |_| {})?;
+                self.ended(code, session, &mut Indifferent)?;
                 return Ok(at + 1);
             }
         }

@@ -2,7 +2,7 @@
 //! delays: the server must never see a verb that is not allowed.
 
 use super::testing::Text;
-use super::{ClientJudge, ServerJudge};
+use super::{ClientJudge, Indifferent, ServerJudge};
 use crate::policy::Personality;
 use crate::smtp::{MailData, Session};
 
@@ -90,7 +90,7 @@ fn run(seed: u64) -> usize {
         let piece = &input[to_server.taken..offered];
         let edits = &mut to_server;
         let judged =
-            client_judge.judge(piece, false, &mut session, personality, edits, &mut |_| {});
+            client_judge.judge(piece, false, &mut session, personality, edits, &mut Indifferent);
         assert!(judged.is_ok(), "seed {seed}: nothing to reset for");
         for _ in 0..rng.usize(0..20) {
             let Some(&octet) = to_server.out.get(server.eaten) else {
@@ -103,7 +103,7 @@ fn run(seed: u64) -> usize {
         let piece = &server.replies[to_client.taken..said];
         let edits = &mut to_client;
         let judged =
-            server_judge.judge(piece, false, &mut session, personality, edits, &mut |_| {});
+            server_judge.judge(piece, false, &mut session, personality, edits, &mut Indifferent);
         assert!(judged.is_ok(), "seed {seed}: they disagree on {shown:?}");
     }
     assert_eq!(to_server.taken, input.len(), "seed {seed}: stuck in {shown:?}");

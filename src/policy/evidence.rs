@@ -185,8 +185,13 @@ const PIX6X: &[Evidence] = &[
     ("split-end", Inferred, "mended in later releases (KB 295725), which is not told"),
     REPLY_354,
 ];
-const MAP: Evidence =
-    ("map", Documented, "ASA guides: _default_esmtp_map, without MIME filename length gt 255");
+const MAP: Evidence = ("map", Documented, "ASA guides: _default_esmtp_map");
+const OTHERS: Evidence = (
+    "map",
+    FieldReported,
+    "which keywords are others: as captures show it, which do not agree on AUTH= and VRFY",
+);
+const NO_RELAY: Evidence = ("mail-relay", Documented, "no mail-relay in the default map");
 const FIFTEEN_COMMANDS: Evidence = ("verbs", Documented, "ASA guides: fifteen commands");
 const X_LINE: Evidence = (
     "refusal",
@@ -221,10 +226,12 @@ const ASA72: &[Evidence] = &[
     X_LINE,
     SEPARATOR,
     CONTINUATION,
-    ("keywords", FieldReported, "match ehlo-reply-parameter others, as captures show it"),
+    ("keywords", Documented, "no allow-tls: STARTTLS is hidden; the others are class 7 of the map"),
     EHLO_MASK,
     ("special-characters", Documented, "no special-character in the default map"),
+    NO_RELAY,
     MAP,
+    OTHERS,
     BY_CHARACTER,
     ("starttls", Documented, "no allow-tls in the default map"),
     REPLY_354,
@@ -237,12 +244,14 @@ const ASA94: &[Evidence] = &[
     CONTINUATION,
     (
         "keywords",
-        FieldReported,
-        "match ehlo-reply-parameter others, as captures show it; STARTTLS with allow-tls",
+        Documented,
+        "allow-tls: STARTTLS is not hidden; the others are class 7 of the map",
     ),
     EHLO_MASK,
     ("special-characters", Documented, "no special-character in the default map"),
+    NO_RELAY,
     MAP,
+    OTHERS,
     BY_CHARACTER,
     ("starttls", Documented, "allow-tls: after the server's 220 inspection stops"),
     REPLY_354,

@@ -3,7 +3,7 @@
 use core::fmt::Write;
 use std::borrow::Cow;
 
-use super::map::{Class, DEFAULT_ESMTP_MAP};
+use super::map::{Action, Class, DEFAULT_ESMTP_MAP, MailRelay, SpecialCharacters};
 use super::personality::{
     DataPhase, Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };
@@ -252,9 +252,39 @@ pub const KNOBS: &[Knob] = &[
     words!("hidden-keywords", "what becomes of the others: XXXA, or nothing is left", hide, {
         "mask" => Hide::Mask, "remove" => Hide::Remove,
     }),
-    words!("special-characters", "| in the address of MAIL and RCPT, and > without < before it: they pass, or become spaces", blanks_special_characters, {
-        "pass" => false, "blank" => true,
+    words!("special-characters", "| in the address of MAIL and RCPT, and > without < before it: they pass, or become spaces; or |, a back quote and NUL: the connection is dropped, or they are counted", special_characters, {
+        "pass" => SpecialCharacters::Pass,
+        "blank" => SpecialCharacters::Blank,
+        "drop" => SpecialCharacters::DropConnection,
+        "log" => SpecialCharacters::Log,
     }),
+    Knob {
+        name: "mail-relay",
+        values: "none|DOMAIN drop|DOMAIN log",
+        about: "mail that is neither from DOMAIN nor for it: the connection is dropped at RCPT, or it is counted",
+        get: |personality| match &personality.mail_relay {
+            None => "none".into(),
+            Some(MailRelay { domain, action: Action::DropConnection, .. }) => {
+                format!("{domain} drop")
+            }
+            Some(MailRelay { domain, .. }) => format!("{domain} log"),
+        },
+        set: |personality, value| {
+            personality.mail_relay = match value.split_once(' ') {
+                None if value == "none" => None,
+                Some((domain, action)) if is_domain(domain) => {
+                    let action = match action {
+                        "drop" => Action::DropConnection,
+                        "log" => Action::Log,
+                        _ => return None,
+                    };
+                    Some(MailRelay { domain: Cow::Owned(domain.to_owned()), action, logs: true })
+                }
+                None | Some(_) => return None,
+            };
+            Some(())
+        },
+    },
     words!("partial-lines", "a command line in pieces: judged as it streams, held until it is whole, X for a verb without its end, forgotten", partial_lines, {
         "stream" => PartialLines::Stream,
         "hold" => PartialLines::Hold,
@@ -284,7 +314,7 @@ pub const KNOBS: &[Knob] = &[
     words!("pipelining", "commands before the replies to those before them: always, or as the server has offered (RFC 2920), else both ends are reset", pipelining, {
         "any" => Pipelining::Any, "offered" => Pipelining::Offered,
     }),
-    words!("map", "the classes of the policy map: none, or those of _default_esmtp_map that count and measure", map, {
+    words!("map", "the classes of the policy map (type inspect esmtp): none, or those of _default_esmtp_map", map, {
         "none" => Cow::<[Class]>::Borrowed(&[]),
         "default" => Cow::Borrowed(DEFAULT_ESMTP_MAP),
     }),
@@ -301,6 +331,11 @@ pub const KNOBS: &[Knob] = &[
 ];
 
 const _: () = assert!(ARGUMENT_OCTETS_MAX <= 65_535);
+
+fn is_domain(text: &str) -> bool {
+    let is_allowed = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.');
+    (1..=255).contains(&text.len()) && text.bytes().all(is_allowed)
+}
 
 fn allows(value: &str) -> Option<bool> {
     match value {
@@ -365,6 +400,9 @@ mod tests {
             ("argument-max", "65536"),
             ("argument-max", "-1"),
             ("nul", ""),
+            ("mail-relay", "example.org"),
+            ("mail-relay", "a b"),
+            ("mail-relay", "a@b drop"),
         ] {
             assert!(
                 matches!(personality.set(name, value), Err(KnobError::Value(..))),

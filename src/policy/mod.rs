@@ -6,16 +6,23 @@ mod knobs;
 mod map;
 mod personality;
 mod presets;
+mod rate;
+mod regex;
 
 use std::sync::Arc;
 
 pub use bounds::{Bounds, Midstream, Timeouts};
 pub use evidence::{Evidence, Source};
 pub use knobs::{KNOBS, Knob, KnobError};
-pub use map::{Action, Class, DEFAULT_ESMTP_MAP, Match};
+pub use map::{
+    Action, Class, DEFAULT_ESMTP_MAP, MailRelay, Match, MimeEncoding, MimeEncodings, OTHERS,
+    PARAMETERS, SpecialCharacters,
+};
 pub use personality::{
     DataPhase, Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };
+pub use rate::RateLimit;
+pub use regex::{Regex, RegexError, Search};
 
 /// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::map::Class;
+use super::map::{Action, Class, MailRelay, Match, SpecialCharacters};
 use crate::limits::ARGUMENT_OCTETS_MAX;
 use crate::smtp::{KeywordSet, VerbSet};
 
@@ -141,8 +141,10 @@ pub struct Personality {
     pub keywords: KeywordSet,
     /// How the others are hidden.
     pub hide: Hide,
-    /// Whether `|` in an address becomes a space, and `>` without `<` before it.
-    pub blanks_special_characters: bool,
+    /// What becomes of special characters in addresses.
+    pub special_characters: SpecialCharacters,
+    /// What becomes of mail that is neither from a domain nor for it.
+    pub mail_relay: Option<MailRelay>,
     /// What becomes of command lines in pieces.
     pub partial_lines: PartialLines,
     /// What becomes of a split end of mail data.
@@ -182,7 +184,8 @@ impl Personality {
         ehlo_becomes_helo: false,
         keywords: KeywordSet::ANY,
         hide: Hide::Mask,
-        blanks_special_characters: false,
+        special_characters: SpecialCharacters::Pass,
+        mail_relay: None,
         partial_lines: PartialLines::Stream,
         split_end: SplitEnd::Pass,
         data_phase: DataPhase::Reply,
@@ -201,6 +204,21 @@ impl Personality {
         let looks_at_lines =
             matches!(self.partial_lines, PartialLines::Mask | PartialLines::Discard);
         !looks_at_lines && self.split_end == SplitEnd::Pass && !self.corrupts_mail_data
+    }
+
+    /// The verbs that pass and that no class of the map masks.
+    pub fn unmasked_verbs(&self) -> VerbSet {
+        self.map.iter().fold(self.verbs, |verbs, class| {
+            let (Match::CmdVerb(some), Action::Mask) = (&class.matches, &class.action) else {
+                return verbs;
+            };
+            if class.is_negated { verbs.meet(*some) } else { verbs.minus(*some) }
+        })
+    }
+
+    /// Whether a class of the map may make something wait.
+    pub fn limits_rates(&self) -> bool {
+        self.map.iter().any(|class| matches!(class.action, Action::RateLimit(_)))
     }
 
     /// The personality of that name.

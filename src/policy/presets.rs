@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::map::DEFAULT_ESMTP_MAP;
+use super::map::{DEFAULT_ESMTP_MAP, SpecialCharacters};
 use super::personality::{
     Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };
@@ -20,7 +20,7 @@ const FIFTEEN: VerbSet = VerbSet::of(&[
     Helo, Mail, Rcpt, Data, Rset, Noop, Quit, Auth, Ehlo, Etrn, Help, Saml, Send, Soml, Vrfy,
 ]);
 
-/// What `match ehlo-reply-parameter others` leaves, as far as captures agree.
+/// What images without policy maps leave, as far as captures agree.
 const ASA_70_KEYWORDS: KeywordSet = KeywordSet::of(&[
     Keyword::EightBitMime,
     Keyword::Auth,
@@ -32,8 +32,6 @@ const ASA_70_KEYWORDS: KeywordSet = KeywordSet::of(&[
     Keyword::Pipelining,
     Keyword::Size,
 ]);
-
-const ASA_KEYWORDS: KeywordSet = ASA_70_KEYWORDS.and(Keyword::Vrfy).and(Keyword::AuthEquals);
 
 /// What `modern` understands well enough to let it through.
 const MODERN_KEYWORDS: KeywordSet = KeywordSet::of(Keyword::ALL).without(Keyword::Checkpoint);
@@ -84,7 +82,7 @@ impl Personality {
         keeps_continuation: false,
         verbs: SEVEN,
         refusal: Refusal::XVerb,
-        blanks_special_characters: true,
+        special_characters: SpecialCharacters::Blank,
         partial_lines: PartialLines::Hold,
         split_end: SplitEnd::Withhold,
         ..Self::NEUTRAL
@@ -116,7 +114,7 @@ impl Personality {
         refusal: Refusal::XLine,
         keywords: ASA_70_KEYWORDS,
         hide: Hide::Mask,
-        blanks_special_characters: true,
+        special_characters: SpecialCharacters::Blank,
         partial_lines: PartialLines::Mask,
         ..Self::NEUTRAL
     };
@@ -125,8 +123,8 @@ impl Personality {
     pub const ASA72: Self = Self {
         name: "asa72",
         about: "PIX and ASA 7.2 to 9.3 (_default_esmtp_map): fifteen commands, keywords masked, no STARTTLS",
-        keywords: ASA_KEYWORDS,
-        blanks_special_characters: false,
+        keywords: KeywordSet::all_but(&[Keyword::StartTls]),
+        special_characters: SpecialCharacters::Pass,
         map: Cow::Borrowed(DEFAULT_ESMTP_MAP),
         ..Self::ASA70
     };
@@ -136,7 +134,7 @@ impl Personality {
         name: "asa94",
         about: "ASA 9.4 and later, newly installed: as asa72, and STARTTLS passes (allow-tls)",
         verbs: FIFTEEN.and(StartTls),
-        keywords: ASA_KEYWORDS.and(Keyword::StartTls),
+        keywords: KeywordSet::ANY,
         ..Self::ASA72
     };
 

@@ -17,6 +17,10 @@ pub enum Outstanding {
     Passed,
     /// EHLO, whose reply offers extensions.
     Ehlo,
+    /// MAIL, which begins a message.
+    Mail,
+    /// RCPT, whose recipient the reply may refuse.
+    Rcpt,
     /// DATA, whose reply decides what the client's next octets are.
     Data,
     /// The end of mail data.

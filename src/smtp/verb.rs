@@ -132,6 +132,18 @@ impl VerbSet {
         Self { known: self.known | 1 << verb as u64, ..self }
     }
 
+    /// These without those.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self { known: self.known & !other.known, others: self.others && !other.others }
+    }
+
+    /// Those of these that are among those too.
+    #[must_use]
+    pub const fn meet(self, other: Self) -> Self {
+        Self { known: self.known & other.known, others: self.others && other.others }
+    }
+
     /// Whether the verb is one of them.
     pub const fn contains(self, verb: Verb) -> bool {
         self.known & 1 << verb as u64 != 0
@@ -183,5 +195,7 @@ mod tests {
         assert!(VerbSet::ANY.allows(b"ZZZ") && VerbSet::ANY.may_begin(b"\xff"));
         assert!(!VerbSet::ANY.allows(b""));
         assert_eq!(set.and(Verb::Ehlo).iter().count(), 3);
+        assert_eq!(VerbSet::ANY.minus(set), VerbSet::all_but(&[Verb::Helo, Verb::Data]));
+        assert_eq!(VerbSet::ANY.meet(set), set);
     }
 }

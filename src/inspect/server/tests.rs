@@ -18,7 +18,7 @@ fn run(
     while offered < input.len() {
         offered = (offered + cuts()).min(input.len());
         let piece = &input[text.taken..offered];
-        judge.judge(piece, false, &mut session, personality, &mut text, &mut |_| {})?;
+        judge.judge(piece, false, &mut session, personality, &mut text, &mut Indifferent)?;
     }
     Ok(text.out)
 }
@@ -121,7 +121,7 @@ fn what_can_leave_does_not_wait_for_the_line_end() {
     for end in 1..=input.len() {
         let piece = &input[text.taken..end];
         let (pix, edits) = (&Personality::PIX40, &mut text);
-        judge.judge(piece, false, &mut session, pix, edits, &mut |_| {}).unwrap();
+        judge.judge(piece, false, &mut session, pix, edits, &mut Indifferent).unwrap();
         left.push(text.out.len());
     }
     // Six octets one by one, six of surplus held, and both octets of the line end.
@@ -150,7 +150,7 @@ fn l16_a_line_that_is_no_reply_ends_where_it_ends() {
         let mut say = |input: &[u8], session: &mut Session| {
             for piece in input.chunks(cut) {
                 let (personality, edits) = (&Personality::MAILGUARD, &mut text);
-                judge.judge(piece, false, session, personality, edits, &mut |_| {}).unwrap();
+                judge.judge(piece, false, session, personality, edits, &mut Indifferent).unwrap();
             }
         };
         say(b"220 m\r\nby", &mut session);
