@@ -13,7 +13,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("conversation", &["flow"]),
     ("engine", &["engine"]),
     ("trial", &["fuzz"]),
-    ("shell", &["device", "jail", "pool", "run", "personality", "sink", "load", "main"]),
+    ("shell", &["device", "jail", "pool", "run", "personality", "sink", "load", "console", "main"]),
 ];
 
 /// Shell modules that build on each other: the one may import the others.
