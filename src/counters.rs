@@ -49,8 +49,6 @@ counted! {
         IcmpNotInFlow => "icmp-not-in-flow",
         /// Not TCP: nothing else is routed through the legs.
         NotTcp => "not-tcp",
-        /// Neither port is an inspected one.
-        NotInspected => "port-not-inspected",
         /// TCP flags that no end sends: none, SYN with FIN or RST, no ACK after the handshake.
         BadFlags => "tcp-bad-flags",
         /// The option list is malformed.

@@ -215,6 +215,9 @@ pub const REGEX_TEXT_MAX: usize = 100;
 /// Octets of the automaton of one, and of what is needed to build it.
 pub const REGEX_OCTETS_MAX: usize = 1 << 20;
 
+/// Connections without inspection that are told from strangers, in each engine.
+pub const RELAYED_MAX: usize = 1 << 16;
+
 /// Classes of a policy map.
 pub const CLASSES_MAX: usize = 64;
 

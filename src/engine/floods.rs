@@ -36,11 +36,7 @@ fn client(number: u32) -> SocketAddr {
 
 impl Guard {
     fn new(bounds: Bounds) -> Self {
-        let policy = Policy {
-            personality: Arc::new(Personality::MAILGUARD),
-            ports: vec![25],
-            mss_max: None,
-        };
+        let policy = Policy::new(Arc::new(Personality::MAILGUARD), &[25]);
         let config = EngineConfig {
             policy,
             seed: 1,

@@ -114,8 +114,7 @@ impl Guard {
     }
 
     pub(super) fn with(ipv6: bool, mss_max: Option<u16>, offload: bool) -> Self {
-        let policy =
-            Policy { personality: Arc::new(Personality::MAILGUARD), ports: vec![25], mss_max };
+        let policy = Policy { mss_max, ..Policy::new(Arc::new(Personality::MAILGUARD), &[25]) };
         let config = EngineConfig { offload, ..config(policy) };
         let mut new = Self { engine: Engine::new(config), now: Instant::ZERO, ipv6 };
         new.say(true, 99, 0, flags::SYN, "");
@@ -321,7 +320,7 @@ fn a_datagram_longer_than_a_segment_leaves_as_segments() {
 #[test]
 fn without_inspection_fragments_pass_as_they_came() {
     let mut it = Guard::new(false);
-    let policy = Policy { personality: Arc::new(Personality::OFF), ports: vec![25], mss_max: None };
+    let policy = Policy::new(Arc::new(Personality::OFF), &[25]);
     it.engine = Engine::new(config(policy));
     let fragments = cut(&it.line("EXPN staff\r\n"), 8);
     assert_eq!(it.all(fragments.clone()), fragments);

@@ -6,6 +6,8 @@
 //! Must not know: devices, threads, clocks.
 
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod fragment_traces;
@@ -13,6 +15,7 @@ mod fragment_traces;
 mod hostile;
 #[cfg(test)]
 mod icmp_traces;
+mod relayed;
 mod rescue;
 mod strangers;
 mod table;
@@ -25,7 +28,7 @@ use crate::counters::{Counters, DropReason, Event};
 use crate::direction::Leg;
 use crate::flow::{Context, Flow, Room};
 use crate::limits::LOOKS_MAX;
-use crate::policy::{Bounds, Midstream, Policy};
+use crate::policy::{Bounds, Midstream, Policy, Timeouts};
 use crate::time::Instant;
 use crate::wire::fragment::Fragment;
 use crate::wire::fragment_buffer::FragmentBuffer;
@@ -36,6 +39,7 @@ use crate::wire::options;
 use crate::wire::packet::{Headers, flags};
 
 pub use crate::wire::outbox::{Departure, Outbox};
+use relayed::Relayed;
 use rescue::guarded;
 use table::{FlowKey, FlowTable, seeded_hash};
 
@@ -62,6 +66,8 @@ pub struct EngineConfig {
 pub enum Control {
     /// New flows follow this policy; old ones keep theirs.
     Install(Policy),
+    /// New flows have these time-outs; old ones keep theirs.
+    SetTimeouts(Timeouts),
     /// Forget every flow, after a reset to both ends.
     ClearFlows,
 }
@@ -72,6 +78,7 @@ pub struct Engine {
     config: EngineConfig,
     flows: FlowTable,
     fragments: FragmentBuffer,
+    relayed: Relayed,
     counters: Counters,
 }
 
@@ -91,13 +98,14 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Self {
         let flows = FlowTable::new(config.seed);
         let fragments = FragmentBuffer::default();
-        Self { config, flows, fragments, counters: Counters::default() }
+        let relayed = Relayed::new(config.seed);
+        Self { config, flows, fragments, relayed, counters: Counters::default() }
     }
 
     /// Puts fragments together. [`Engine::handle_packet`] does so by itself; who has several engines
     /// calls this first, because only the rebuilt packet shows which of them owns its flow.
     pub fn assemble(&mut self, now: Instant, leg: Leg, packet: &[u8]) -> Assembled {
-        if !self.config.policy.personality.inspect && self.flows.len() == 0 {
+        if !self.config.policy.inspects() && self.flows.len() == 0 {
             // Nothing is inspected: fragments are relayed as they came.
             return Assembled::Whole;
         }
@@ -157,7 +165,7 @@ impl Engine {
         offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let inspects = self.config.policy.personality.inspect;
+        let inspects = self.config.policy.inspects();
         let mut headers = match Headers::parse(packet) {
             Ok(headers) => headers,
             Err(reason) => {
@@ -181,8 +189,12 @@ impl Engine {
         self.counters.octets_in += headers.payload_len() as u64;
         let key = FlowKey::new(headers.source, headers.destination);
         let opens = self.opens(&key, &headers);
+        if !opens && self.is_succeeded(&key, &headers) {
+            self.flows.remove(&key);
+            self.counters.happened(Event::FlowEnded);
+        }
         if !opens && self.flows.get_mut(&key).is_none() {
-            return self.judge_stranger(leg, &headers, packet, offload, outbox);
+            return self.judge_stranger(now, leg, &headers, packet, offload, outbox);
         }
         if !headers.checksum_is_right(packet, offload) {
             return Err(DropReason::BadChecksum);
@@ -224,15 +236,22 @@ impl Engine {
         let policy = &self.config.policy;
         headers.has(flags::SYN)
             && !headers.has(flags::ACK)
-            && policy.personality.inspect
-            && policy.ports.contains(&headers.destination.port())
+            && policy.inspection(headers.destination.port()).is_some()
             && self.flows.get_mut(key).is_none_or(|flow| flow.is_replaceable())
             && !(self.config.fail_open && self.relays_strangers() && self.is_full())
     }
 
+    /// Whether a connection that is over gives way to one that nobody inspects.
+    fn is_succeeded(&mut self, key: &FlowKey, headers: &Headers) -> bool {
+        headers.has(flags::SYN)
+            && !headers.has(flags::ACK)
+            && self.config.policy.inspection(headers.destination.port()).is_none()
+            && self.flows.get_mut(key).is_some_and(|flow| flow.is_replaceable())
+    }
+
     /// Whether packets of unknown connections pass.
     fn relays_strangers(&self) -> bool {
-        !self.config.policy.personality.inspect || self.config.midstream == Midstream::Pass
+        !self.config.policy.inspects() || self.config.midstream == Midstream::Pass
     }
 
     /// Whether there is no place for another flow, and none that can be made.
@@ -269,9 +288,13 @@ impl Engine {
         {
             self.forget_half_open(now, outbox);
         }
+        let Some(personality) = self.config.policy.inspection(syn.destination.port()) else {
+            return Err(DropReason::NotSyn);
+        };
+        let personality = personality.clone();
+        self.relayed.forget(&key);
         self.counters.happened(Event::FlowBuilt);
         log::trace!("built: {} to {}", syn.source, syn.destination);
-        let personality = self.config.policy.personality.clone();
         if self.flows.insert(key, Flow::new(syn, leg, personality, bounds.timeouts, now)) {
             self.counters.happened(Event::FlowEnded);
         }
@@ -336,6 +359,7 @@ impl Engine {
         let left_before = outbox.len();
         match control {
             Control::Install(policy) => self.config.policy = policy,
+            Control::SetTimeouts(timeouts) => self.config.bounds.timeouts = timeouts,
             Control::ClearFlows => {
                 for key in self.flows.keys() {
                     if let Some(flow) = self.flows.get_mut(&key) {

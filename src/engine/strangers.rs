@@ -15,25 +15,22 @@ use crate::wire::outbox::Outbox;
 use crate::wire::packet::{Headers, flags, seal};
 
 impl Engine {
-    /// A packet that belongs to no flow: relayed untouched without inspection, or when the
-    /// operator would rather keep connections than inspect them.
+    /// A packet that belongs to no flow: relayed untouched without inspection, if its connection began
+    /// without, or when the operator would rather keep connections than inspect them.
     pub(super) fn judge_stranger(
         &mut self,
+        now: Instant,
         leg: Leg,
         headers: &Headers,
         packet: &mut [u8],
         offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        if self.relays_strangers() {
+        if self.relays(now, headers) {
             let (tcp_start, payload_start) = (headers.tcp_start, headers.payload_start);
             let vnet = offload.emit(headers.is_ipv6(), tcp_start as u16, payload_start as u16);
             outbox.leave_in_place(!leg, offload, vnet, packet.len());
             return Ok(());
-        }
-        let ports = &self.config.policy.ports;
-        if ![headers.source, headers.destination].iter().any(|end| ports.contains(&end.port())) {
-            return Err(DropReason::NotInspected);
         }
         if !headers.checksum_is_right(packet, offload) {
             return Err(DropReason::BadChecksum);
@@ -44,6 +41,20 @@ impl Engine {
             self.mint_reset(leg, headers, outbox);
         }
         Err(DropReason::NotSyn)
+    }
+
+    /// Whether a packet of no flow passes.
+    fn relays(&mut self, now: Instant, headers: &Headers) -> bool {
+        let (idle, policy) = (self.config.bounds.timeouts.conn, &self.config.policy);
+        let key = FlowKey::new(headers.source, headers.destination);
+        let is_inspected = [headers.source, headers.destination]
+            .iter()
+            .any(|end| policy.inspection(end.port()).is_some());
+        if !is_inspected {
+            self.relayed.touch(key, now, idle);
+            return true;
+        }
+        self.relays_strangers() || self.relayed.has(key, now, idle)
     }
 
     /// An ICMP packet: an error about a segment of a flow is told in the numbers of its reader, one
@@ -85,13 +96,17 @@ impl Engine {
             message.renumber(packet, seq, ack);
             self.counters.happened(Event::IcmpTranslated);
         } else {
-            let is_open = self.relays_strangers();
             let policy = &self.config.policy;
-            let inspected = |port| policy.ports.contains(&port);
-            let is_ours = message.quote.is_some_and(|quote| {
+            let inspected = |port| policy.inspection(port).is_some();
+            let ours = message.quote.filter(|quote| {
                 inspected(quote.source.port()) || inspected(quote.destination.port())
             });
-            if is_ours && !is_open {
+            let idle = self.config.bounds.timeouts.conn;
+            let is_stranger = ours.is_some_and(|quote| {
+                let key = FlowKey::new(quote.source, quote.destination);
+                !self.relayed.has(key, now, idle)
+            });
+            if is_stranger && !self.relays_strangers() {
                 return Err(DropReason::IcmpNotInFlow);
             }
             if offload.partial_checksum {

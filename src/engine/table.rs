@@ -37,7 +37,13 @@ pub(super) fn seeded_hash(of: &impl Hash, seed: u64) -> u64 {
 
 /// SipHash with a secret before the key, so that nobody can aim flows at one bucket.
 #[derive(Debug, Clone, Copy)]
-struct SeededState(u64);
+pub(super) struct SeededState(u64);
+
+impl SeededState {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+}
 
 impl BuildHasher for SeededState {
     type Hasher = DefaultHasher;

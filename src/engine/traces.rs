@@ -61,8 +61,7 @@ pub(super) fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
 
 impl Trace {
     pub(super) fn new(personality: &Personality) -> Self {
-        let policy =
-            Policy { personality: Arc::new(personality.clone()), ports: vec![25], mss_max: None };
+        let policy = Policy::new(Arc::new(personality.clone()), &[25]);
         let config = EngineConfig {
             policy,
             seed: 1,

@@ -61,7 +61,7 @@ impl Guard {
         let offload = setup & 4 != 0;
         let mss_max = (setup & 0x80 != 0).then_some(100);
         let engine = Engine::new(EngineConfig {
-            policy: Policy { personality: Arc::new(personality.clone()), ports: vec![25], mss_max },
+            policy: Policy { mss_max, ..Policy::new(Arc::new(personality.clone()), &[25]) },
             seed: 1,
             offload,
             fail_open: relays,

@@ -9,6 +9,7 @@ mod presets;
 mod rate;
 mod regex;
 
+use core::ops::RangeInclusive;
 use std::sync::Arc;
 
 pub use bounds::{Bounds, Midstream, Timeouts};
@@ -24,20 +25,47 @@ pub use personality::{
 pub use rate::RateLimit;
 pub use regex::{Regex, RegexError, Search};
 
-/// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.
-#[derive(Debug, Clone)]
-pub struct Policy {
+/// Inspection of the connections to some ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The ports of the servers.
+    pub ports: RangeInclusive<u16>,
     /// The device whose behaviour is shown.
     pub personality: Arc<Personality>,
-    /// Server ports that are inspected.
-    pub ports: Vec<u16>,
+}
+
+/// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// What is inspected: the first that has the port. All else is relayed.
+    pub inspections: Vec<Inspection>,
     /// The largest segment size that the SYNs of inspected connections may announce (Cisco `sysopt
     /// connection tcpmss`).
     pub mss_max: Option<u16>,
 }
 
+impl Policy {
+    /// The personality for all of the ports.
+    pub fn new(personality: Arc<Personality>, ports: &[u16]) -> Self {
+        let inspection =
+            |port: &u16| Inspection { ports: *port..=*port, personality: personality.clone() };
+        Self { inspections: ports.iter().map(inspection).collect(), mss_max: None }
+    }
+
+    /// How connections to that port are inspected, if they are.
+    pub fn inspection(&self, port: u16) -> Option<&Arc<Personality>> {
+        let found = self.inspections.iter().find(|inspection| inspection.ports.contains(&port));
+        found.map(|inspection| &inspection.personality).filter(|personality| personality.inspect)
+    }
+
+    /// Whether anything is inspected.
+    pub fn inspects(&self) -> bool {
+        self.inspections.iter().any(|inspection| inspection.personality.inspect)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
-        Self { personality: Arc::new(Personality::MAILGUARD), ports: vec![25], mss_max: None }
+        Self::new(Arc::new(Personality::MAILGUARD), &[25])
     }
 }

@@ -205,11 +205,7 @@ mod tests {
 
     fn relay() -> EngineConfig {
         EngineConfig {
-            policy: Policy {
-                personality: Arc::new(Personality::OFF),
-                ports: vec![25],
-                mss_max: None,
-            },
+            policy: Policy::new(Arc::new(Personality::OFF), &[25]),
             seed: 7,
             offload: false,
             fail_open: false,

@@ -189,11 +189,7 @@ pub fn run(args: Args) -> Result<(), String> {
     let known = block_signals()?;
     let (lanes, features) = open_lanes(&args)?;
     let config = EngineConfig {
-        policy: Policy {
-            personality: args.personality()?,
-            ports: args.ports.clone(),
-            mss_max: args.mss_max,
-        },
+        policy: Policy { mss_max: args.mss_max, ..Policy::new(args.personality()?, &args.ports) },
         seed: RandomState::new().build_hasher().finish(),
         offload: features == Features::Offload,
         fail_open: args.fail_open,

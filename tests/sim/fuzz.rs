@@ -80,11 +80,7 @@ fn offload(rng: &mut Rng) -> Offload {
 
 fn engine(seed: u64, mode: Mode) -> Engine {
     Engine::new(EngineConfig {
-        policy: Policy {
-            personality: Arc::new(mode.personality().clone()),
-            ports: vec![25],
-            mss_max: None,
-        },
+        policy: Policy::new(Arc::new(mode.personality().clone()), &[25]),
         seed,
         offload: seed.is_multiple_of(2),
         fail_open: seed.is_multiple_of(3),

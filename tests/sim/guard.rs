@@ -81,7 +81,7 @@ impl Guard {
     pub(crate) fn new(mode: Mode, offload: bool, seed: u64, trace: Trace) -> Self {
         let personality = Arc::new(mode.personality().clone());
         let config = EngineConfig {
-            policy: Policy { personality, ports: vec![25], mss_max: None },
+            policy: Policy::new(personality, &[25]),
             seed,
             offload,
             fail_open: false,

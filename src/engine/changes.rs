@@ -1,0 +1,86 @@
+//! Traces of what a change of policy does to connections: nothing, but to those that begin after it.
+
+use std::sync::Arc;
+
+use core::time::Duration;
+
+use super::traces::Trace;
+use crate::counters::DropReason;
+use crate::engine::Control;
+use crate::policy::{Personality, Policy, Timeouts};
+use crate::wire::outbox::Outbox;
+use crate::wire::packet::flags::{ACK, FIN, SYN};
+
+fn inspecting(ports: &[u16]) -> Control {
+    Control::Install(Policy::new(Arc::new(Personality::MAILGUARD), ports))
+}
+
+fn order(trace: &mut Trace, control: Control) {
+    let mut outbox = Outbox::default();
+    trace.engine.handle_control(trace.now, control, &mut outbox);
+    assert_eq!(outbox.len(), 0, "nobody is told of it");
+}
+
+#[test]
+fn an_inspected_connection_stays_inspected_and_the_next_one_is_not() {
+    let mut trace = Trace::open(&Personality::MAILGUARD);
+    order(&mut trace, inspecting(&[]));
+    assert_eq!(trace.server(1, 1, ACK, "220 m\r\n"), ["outside 1 1 . \"220 *\\r\\n\""]);
+    assert_eq!(trace.client(1, 8, ACK, "EHLO\r\n"), ["inside 1 8 . \"NOOP\\r\\n\""]);
+    // It ends, and the same ports are used again.
+    trace.client(7, 8, ACK | FIN, "");
+    trace.server(8, 8, ACK | FIN, "");
+    trace.client(8, 9, ACK, "");
+    assert_eq!(trace.client(500_000, 0, SYN, "").len(), 1);
+    assert_eq!(trace.client(500_001, 1, ACK, "EHLO\r\n"), ["inside 500001 1 . \"EHLO\\r\\n\""]);
+    assert_eq!(trace.engine.counters().flows, 0);
+    assert_eq!(trace.engine.counters().drops_total(), 0);
+}
+
+#[test]
+fn a_connection_that_began_uninspected_goes_on_so_and_the_next_one_does_not() {
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    order(&mut trace, inspecting(&[587]));
+    trace.handshake();
+    order(&mut trace, inspecting(&[25]));
+    assert_eq!(trace.client(1, 1, ACK, "EHLO\r\n"), ["inside 1 1 . \"EHLO\\r\\n\""]);
+    assert_eq!(trace.server(1, 7, ACK, "250 m\r\n"), ["outside 1 7 . \"250 m\\r\\n\""]);
+    assert_eq!(trace.engine.counters().drops_total(), 0);
+    // A new one from the same ports is inspected.
+    assert_eq!(trace.client(500_000, 0, SYN, "").len(), 1);
+    assert_eq!(trace.engine.counters().flows, 1);
+    // And so is not forgotten what is a stranger: nothing of an old one passes any more.
+    order(&mut trace, inspecting(&[]));
+    order(&mut trace, inspecting(&[25]));
+    assert!(!trace.server(1, 7, ACK, "250 m\r\n").concat().contains("250"));
+}
+
+#[test]
+fn a_stranger_is_one_though_policies_have_changed() {
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    for _ in 0..3 {
+        order(&mut trace, inspecting(&[]));
+        order(&mut trace, inspecting(&[25]));
+    }
+    assert!(trace.client(1, 1, ACK, "EHLO\r\n").is_empty());
+    assert_eq!(trace.engine.counters().drops(DropReason::NotSyn), 1);
+}
+
+#[test]
+fn time_outs_are_those_of_the_beginning() {
+    let short = Timeouts { conn: Duration::from_secs(60), ..Timeouts::default() };
+    let flows_a_while_later = |mut trace: Trace| {
+        for _ in 0..4 {
+            trace.now = trace.now + Duration::from_secs(31);
+            trace.engine.handle_deadline(trace.now, &mut Outbox::default());
+        }
+        trace.engine.counters().flows
+    };
+    let mut before = Trace::open(&Personality::MAILGUARD);
+    order(&mut before, Control::SetTimeouts(short));
+    assert_eq!(flows_a_while_later(before), 1);
+    let mut after = Trace::new(&Personality::MAILGUARD);
+    order(&mut after, Control::SetTimeouts(short));
+    after.handshake();
+    assert_eq!(flows_a_while_later(after), 0);
+}
