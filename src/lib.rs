@@ -3,6 +3,7 @@
 //! The core does no I/O: it has no socket, clock, thread or randomness. ARCHITECTURE.md has the
 //! floors, the walk of one packet and the laws.
 
+pub mod config;
 pub mod console;
 pub mod counters;
 pub mod device;

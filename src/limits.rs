@@ -218,6 +218,27 @@ pub const REGEX_OCTETS_MAX: usize = 1 << 20;
 /// Connections without inspection that are told from strangers, in each engine.
 pub const RELAYED_MAX: usize = 1 << 16;
 
+/// Octets of a password.
+pub const PASSWORD_OCTETS_MAX: usize = 127;
+
+/// Interfaces of a configuration.
+pub const INTERFACES_MAX: usize = 16;
+
+/// Log hosts.
+pub const LOG_HOSTS_MAX: usize = 16;
+
+/// Messages whose severity is set otherwise.
+pub const LOG_MESSAGES_MAX: usize = 256;
+
+/// Names of one kind in a configuration: class maps, policy maps, expressions.
+pub const NAMES_MAX: usize = 256;
+
+/// Octets of a line of a configuration.
+pub const CONFIG_LINE_MAX: usize = 4096;
+
+/// Octets of a configuration.
+pub const CONFIG_OCTETS_MAX: usize = 4 << 20;
+
 /// Classes of a policy map.
 pub const CLASSES_MAX: usize = 64;
 

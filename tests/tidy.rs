@@ -9,6 +9,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("octets", &["wire", "stream"]),
     ("protocols", &["tcp", "smtp"]),
     ("judgement", &["policy"]),
+    ("language", &["config"]),
     ("inspection", &["inspect"]),
     ("conversation", &["flow"]),
     ("engine", &["engine"]),
