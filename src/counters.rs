@@ -5,6 +5,9 @@
 
 use core::fmt;
 
+/// Verbs that are counted each for itself, and one place for all others.
+pub const COUNTED_VERBS_MAX: usize = 40;
+
 macro_rules! counted {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $variant:ident => $label:literal,)+ }) => {
         $(#[$doc])*
@@ -238,6 +241,7 @@ pub struct Counters {
     pub octets_held: u64,
     drops: [u64; DropReason::ALL.len()],
     events: [u64; Event::ALL.len()],
+    refusals: [u64; COUNTED_VERBS_MAX],
 }
 
 impl Default for Counters {
@@ -251,6 +255,7 @@ impl Default for Counters {
             octets_held: 0,
             drops: [0; DropReason::ALL.len()],
             events: [0; Event::ALL.len()],
+            refusals: [0; COUNTED_VERBS_MAX],
         }
     }
 }
@@ -264,6 +269,18 @@ impl Counters {
     /// Counts one event.
     pub fn happened(&mut self, event: Event) {
         self.events[event as usize] += 1;
+    }
+
+    /// Counts a refusal of the verb of that number, or of one that has none.
+    pub fn refused(&mut self, verb: Option<usize>) {
+        let others = COUNTED_VERBS_MAX - 1;
+        self.refusals[verb.unwrap_or(others).min(others)] += 1;
+    }
+
+    /// How often the verb of that number was refused, or one that has none.
+    pub fn refusals(&self, verb: Option<usize>) -> u64 {
+        let others = COUNTED_VERBS_MAX - 1;
+        self.refusals[verb.unwrap_or(others).min(others)]
     }
 
     /// How many packets were dropped for `reason`.
@@ -293,6 +310,9 @@ impl Counters {
             *mine += theirs;
         }
         for (mine, theirs) in self.events.iter_mut().zip(&other.events) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.refusals.iter_mut().zip(&other.refusals) {
             *mine += theirs;
         }
     }

@@ -19,6 +19,7 @@ pub mod load;
 pub mod personality;
 pub mod policy;
 pub mod pool;
+pub mod report;
 pub mod run;
 pub mod sink;
 pub mod smtp;

@@ -203,6 +203,12 @@ pub const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The longest (Cisco `timeout conn 1193:00:00`).
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(1193 * 3600);
 
+/// Reports that one call may cause: each octet of mail may match a class of a policy map. What is more is counted.
+pub const REPORTS_MAX: usize = 64;
+
+/// Octets of a line that a report quotes: more than the longest address (RFC 5321 section 4.5.3.1.3).
+pub const QUOTED_OCTETS_MAX: usize = 320;
+
 /// A limit that is reached again and again is logged no more often than this.
 pub const LIMIT_LOG_PAUSE: Duration = Duration::from_secs(1);
 

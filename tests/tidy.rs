@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules from the ground up. A module may import from floors below its own, and from itself.
 const FLOORS: &[(&str, &[&str])] = &[
     ("ground", &["time", "limits", "direction", "counters"]),
-    ("octets", &["wire", "stream"]),
+    ("octets", &["wire", "stream", "report"]),
     ("protocols", &["tcp", "smtp"]),
     ("judgement", &["policy"]),
     ("language", &["config"]),

@@ -20,6 +20,8 @@ mod rescue;
 mod strangers;
 mod table;
 #[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod timeouts;
 #[cfg(test)]
 mod traces;
@@ -29,6 +31,7 @@ use crate::direction::Leg;
 use crate::flow::{Context, Flow, Room};
 use crate::limits::LOOKS_MAX;
 use crate::policy::{Bounds, Midstream, Policy, Timeouts};
+use crate::report::{Reports, Severity, What};
 use crate::time::Instant;
 use crate::wire::fragment::Fragment;
 use crate::wire::fragment_buffer::FragmentBuffer;
@@ -80,6 +83,9 @@ pub struct Engine {
     fragments: FragmentBuffer,
     relayed: Relayed,
     counters: Counters,
+    reports: Reports,
+    /// The number of the next connection, and how far apart the numbers are.
+    numbers: (u64, u64),
 }
 
 /// What became of a packet that may have been a fragment.
@@ -99,7 +105,8 @@ impl Engine {
         let flows = FlowTable::new(config.seed);
         let fragments = FragmentBuffer::default();
         let relayed = Relayed::new(config.seed);
-        Self { config, flows, fragments, relayed, counters: Counters::default() }
+        let (counters, reports) = (Counters::default(), Reports::default());
+        Self { config, flows, fragments, relayed, counters, reports, numbers: (1, 1) }
     }
 
     /// Puts fragments together. [`Engine::handle_packet`] does so by itself; who has several engines
@@ -201,7 +208,13 @@ impl Engine {
         }
         hygiene::judge(&headers, packet)?;
         if opens {
-            self.open(now, leg, key, &headers, outbox)?;
+            self.open(now, leg, key, &headers, outbox).inspect_err(|&reason| {
+                self.reports.add(Severity::Critical, None, || What::Denied {
+                    ends: strangers::ends(leg, &headers),
+                    flags: headers.flags,
+                    reason,
+                });
+            })?;
         }
         let Some((flow, room)) = self.flows.with_room(&key, self.config.bounds.memory) else {
             return Err(DropReason::TableFull);
@@ -219,6 +232,7 @@ impl Engine {
             now,
             outbox,
             counters: &mut self.counters,
+            reports: &mut self.reports,
             offload: self.config.offload,
             room,
             gso_size: offload.gso_size,
@@ -295,7 +309,10 @@ impl Engine {
         self.relayed.forget(&key);
         self.counters.happened(Event::FlowBuilt);
         log::trace!("built: {} to {}", syn.source, syn.destination);
-        if self.flows.insert(key, Flow::new(syn, leg, personality, bounds.timeouts, now)) {
+        let flow = Flow::new(self.numbers.0, syn, leg, personality, bounds.timeouts, now);
+        self.numbers.0 += self.numbers.1;
+        flow.tell_built(&mut self.reports);
+        if self.flows.insert(key, flow) {
             self.counters.happened(Event::FlowEnded);
         }
         Ok(())
@@ -311,10 +328,12 @@ impl Engine {
         let is_to_be_told = flow.is_answered() || (self.relays_strangers() && !flow.is_over());
         self.counters.happened(Event::EmbryonicForgotten);
         self.counters.happened(Event::FlowEnded);
+        flow.tell_forgotten(now, &mut self.reports);
         if is_to_be_told {
-            let (counters, offload) = (&mut self.counters, self.config.offload);
-            let room = Room::default();
-            let mut context = Context { now, outbox, counters, offload, room, gso_size: None };
+            let (counters, reports) = (&mut self.counters, &mut self.reports);
+            let (offload, room) = (self.config.offload, Room::default());
+            let mut context =
+                Context { now, outbox, counters, reports, offload, room, gso_size: None };
             guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
         }
     }
@@ -325,10 +344,12 @@ impl Engine {
         let left_before = outbox.len();
         let relays_strangers = self.relays_strangers();
         let (counters, offload) = (&mut self.counters, self.config.offload);
+        let reports = &mut self.reports;
         self.fragments.expire(now, counters);
         self.flows.look(now, LOOKS_MAX, |flow| {
             let room = Room::default();
-            let mut context = Context { now, outbox, counters, offload, room, gso_size: None };
+            let mut context =
+                Context { now, outbox, counters, reports, offload, room, gso_size: None };
             guarded(flow, &mut context, None, |flow, context| {
                 if flow.deadline() > now {
                     flow.ring(context);
@@ -367,6 +388,7 @@ impl Engine {
                             now,
                             outbox,
                             counters: &mut self.counters,
+                            reports: &mut self.reports,
                             offload: self.config.offload,
                             room: Room::default(),
                             gso_size: None,
@@ -378,6 +400,21 @@ impl Engine {
             }
         }
         self.count(outbox.len() - left_before);
+    }
+
+    /// Connections are numbered from `first` on, `step` apart.
+    pub fn number_connections(&mut self, first: u64, step: u64) {
+        self.numbers = (first, step);
+    }
+
+    /// From now on reports of up to that severity are made, or none.
+    pub fn report(&mut self, level: Option<Severity>) {
+        self.reports.set_level(level);
+    }
+
+    /// What happened since they were drained last. Drain them after each call.
+    pub fn reports(&mut self) -> &mut Reports {
+        &mut self.reports
     }
 
     /// The counters as they stand.

@@ -14,17 +14,20 @@ pub(super) fn guarded<'a, T>(
     last: Option<&Headers>,
     work: impl FnOnce(&mut Flow, &mut Context<'a>) -> T,
 ) -> Option<T> {
-    let left_before = context.outbox.len();
+    let (left_before, told_before) = (context.outbox.len(), context.reports.len());
     if let Some(done) = attempt(|| work(flow, context)) {
+        flow.tell(context);
         return Some(done);
     }
     context.counters.happened(Event::FlowPanic);
     context.outbox.truncate(left_before);
+    context.reports.truncate(told_before);
     // The numbers may still be right, and it may be their use that failed.
     if attempt(|| flow.forget(context)).is_none() {
         context.outbox.truncate(left_before);
     }
     flow.give_up(last, context);
+    flow.tell(context);
     None
 }
 

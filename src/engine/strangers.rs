@@ -6,6 +6,7 @@ use super::table::FlowKey;
 use crate::counters::{DropReason, Event};
 use crate::direction::Leg;
 use crate::flow::Context;
+use crate::report::{End, Severity, What};
 use crate::time::Instant;
 use crate::wire::hygiene;
 use crate::wire::icmp::Message;
@@ -40,6 +41,10 @@ impl Engine {
         if leg == Leg::Inside && !headers.has(flags::RST) && headers.has(flags::ACK) {
             self.mint_reset(leg, headers, outbox);
         }
+        self.reports.add(Severity::Informational, None, || What::NoConnection {
+            ends: ends(leg, headers),
+            flags: headers.flags,
+        });
         Err(DropReason::NotSyn)
     }
 
@@ -84,6 +89,7 @@ impl Engine {
                 now,
                 outbox,
                 counters: &mut self.counters,
+                reports: &mut self.reports,
                 offload: self.config.offload,
                 room,
                 gso_size: None,
@@ -143,4 +149,9 @@ impl Engine {
         seal(built, made.tcp_start, addresses, self.config.offload);
         self.counters.happened(Event::Minted);
     }
+}
+
+/// Who sends a packet that came in on `leg`, and to whom.
+pub(super) fn ends(leg: Leg, headers: &Headers) -> (End, End) {
+    ((leg, headers.source), (!leg, headers.destination))
 }

@@ -6,6 +6,7 @@ use super::{Context, Flow, Stage};
 use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
 use crate::inspect::{ClientJudge, ServerJudge};
+use crate::report::{Ending, Severity, What};
 use crate::smtp::Session;
 use crate::stream::{Offset, Round};
 use crate::tcp::{Seq, SeqSpace};
@@ -35,7 +36,7 @@ impl Flow {
             self.judge_syn_ack(direction, headers, context.now)?;
             self.ends.to_server.allows()
         } else {
-            self.judge_syn(direction, headers, context.now)?;
+            self.judge_syn(direction, headers, context)?;
             Allowed::SYN
         };
         // A rewriter can honour the classic options only, and nothing on a SYN is inspected.
@@ -61,16 +62,20 @@ impl Flow {
         &mut self,
         direction: Direction,
         headers: &Headers,
-        now: Instant,
+        context: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         if direction == Direction::ToClient {
             // A simultaneous open or a split handshake: mail needs neither.
             return Err(DropReason::BadHandshake);
         }
         let iss = Seq::new(headers.seq);
-        let client = End::new(headers, headers.options.within(Allowed::SYN), now);
+        let client = End::new(headers, headers.options.within(Allowed::SYN), context.now);
         let syn = Reborn { client, iss, window: headers.window };
         let is_repeat = self.halves.to_server.space.iss() == iss;
+        if !is_repeat && self.ends.to_server.is_known() {
+            let what = || What::DuplicateSyn;
+            context.reports.add(Severity::Warnings, Some(&self.connection), what);
+        }
         match self.stage {
             Stage::SynSent if is_repeat || !self.ends.to_server.is_known() => {
                 let other = self.reborn.take();
@@ -237,9 +242,14 @@ impl Flow {
     }
 
     /// The inspector cannot go on: both ends are told, nothing passes any more.
-    pub(super) fn end_by_inspection(&mut self, context: &mut Context<'_>) {
+    pub(super) fn end_by_inspection(&mut self, ending: Ending, context: &mut Context<'_>) {
         self.stage = Stage::Ended;
+        self.life.ending = Some(ending);
         context.counters.happened(Event::InspectionReset);
+        if ending == Ending::Inspection {
+            let what = || What::Terminated { drops: self.is_dropped };
+            context.reports.add(Severity::Warnings, Some(&self.connection), what);
+        }
         if !self.is_dropped {
             self.mint_reset(Direction::ToServer, context);
             self.mint_reset(Direction::ToClient, context);

@@ -29,7 +29,9 @@ impl Flow {
         quote: &Quote,
         context: &mut Context<'_>,
     ) -> Result<(u32, Option<u32>), DropReason> {
-        let direction = if quote.source == self.client && quote.destination == self.server {
+        let direction = if quote.source == self.connection.client
+            && quote.destination == self.connection.server
+        {
             Direction::ToServer
         } else {
             Direction::ToClient
@@ -82,7 +84,8 @@ impl Flow {
         context: &mut Context<'_>,
     ) {
         let Some(mtu) = quote.mtu else { return };
-        let least = if self.client.is_ipv6() { PATH_MTU_MIN_IPV6 } else { PATH_MTU_MIN_IPV4 };
+        let least =
+            if self.connection.client.is_ipv6() { PATH_MTU_MIN_IPV6 } else { PATH_MTU_MIN_IPV4 };
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).max(least);
         self.forget_old_paths(context.now);
         // Whatever length the error quotes, no segment was longer.
@@ -111,7 +114,7 @@ impl Flow {
 
     /// Octets of payload that fit the path in `direction`, beside `options` octets of TCP options.
     pub(super) fn path_room(&self, direction: Direction, options: usize) -> u16 {
-        let headers = if self.client.is_ipv6() { 40 + 20 } else { 20 + 20 };
+        let headers = if self.connection.client.is_ipv6() { 40 + 20 } else { 20 + 20 };
         let mtu = self.path_mtu[direction].map_or(u16::MAX, |path| path.mtu);
         mtu.saturating_sub(headers + (options as u16).min(40)).max(1)
     }

@@ -14,6 +14,7 @@ mod recovery;
 mod repair;
 mod send;
 mod stand_in;
+mod tell;
 mod walk;
 mod watch;
 
@@ -26,6 +27,7 @@ use crate::direction::{ByDirection, Direction, Leg};
 use crate::inspect::{ClientJudge, ServerJudge};
 use crate::limits;
 use crate::policy::{Personality, Timeouts};
+use crate::report::{Connection, Ending, Reports, Severity, What};
 use crate::smtp::Session;
 use crate::stream::Offset;
 use crate::time::Instant;
@@ -37,6 +39,7 @@ use half::Half;
 use handshake::Reborn;
 use icmp::PathMtu;
 pub use memory::Room;
+use tell::Life;
 
 /// What a call into a flow works with: the time, and where results go.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Context<'a> {
     pub outbox: &'a mut Outbox,
     /// Where things are counted.
     pub counters: &'a mut Counters,
+    /// Where things are told.
+    pub reports: &'a mut Reports,
     /// Whether the device takes super-segments and partial checksums.
     pub offload: bool,
     /// What the flow may take of the memory that all share.
@@ -79,9 +84,7 @@ enum Stage {
 /// One connection.
 #[derive(Debug)]
 pub struct Flow {
-    client: SocketAddr,
-    server: SocketAddr,
-    client_leg: Leg,
+    connection: Connection,
     personality: Arc<Personality>,
     timeouts: Timeouts,
     stage: Stage,
@@ -98,14 +101,17 @@ pub struct Flow {
     /// A SYN that passed while the connection lives. When the server answers it, the old
     /// connection was dead and this is the new one.
     reborn: Option<Box<Reborn>>,
+    /// What it tells of itself.
+    life: Life,
     /// The connection was dropped (`drop-connection`): nobody is told, whatever they ask.
     is_dropped: bool,
 }
 
 impl Flow {
     /// A connection that `syn`, a SYN without ACK, opens from `leg`. The SYN itself is still to be
-    /// handed to [`Flow::handle`].
+    /// handed to [`Flow::handle`]. `id` is its number in reports.
     pub fn new(
+        id: u64,
         syn: &Headers,
         leg: Leg,
         personality: Arc<Personality>,
@@ -113,9 +119,12 @@ impl Flow {
         now: Instant,
     ) -> Self {
         Self {
-            client: syn.source,
-            server: syn.destination,
-            client_leg: leg,
+            connection: Connection {
+                id,
+                client: syn.source,
+                server: syn.destination,
+                client_leg: leg,
+            },
             personality,
             timeouts,
             stage: Stage::SynSent,
@@ -127,6 +136,7 @@ impl Flow {
             deadline: now + timeouts.embryonic,
             path_mtu: ByDirection::default(),
             reborn: None,
+            life: Life::new(now),
             is_dropped: false,
         }
     }
@@ -178,27 +188,31 @@ impl Flow {
 
     /// Who opened the connection.
     pub fn client(&self) -> SocketAddr {
-        self.client
+        self.connection.client
     }
 
     /// Source and destination of what travels in `direction`.
     fn endpoints(&self, direction: Direction) -> (SocketAddr, SocketAddr) {
         match direction {
-            Direction::ToServer => (self.client, self.server),
-            Direction::ToClient => (self.server, self.client),
+            Direction::ToServer => (self.connection.client, self.connection.server),
+            Direction::ToClient => (self.connection.server, self.connection.client),
         }
     }
 
     /// Which way a packet of this connection travels.
     fn direction(&self, headers: &Headers) -> Direction {
-        if headers.source == self.client { Direction::ToServer } else { Direction::ToClient }
+        if headers.source == self.connection.client {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        }
     }
 
     /// The leg by which packets in `direction` leave.
     fn leg(&self, direction: Direction) -> Leg {
         match direction {
-            Direction::ToServer => !self.client_leg,
-            Direction::ToClient => self.client_leg,
+            Direction::ToServer => !self.connection.client_leg,
+            Direction::ToClient => self.connection.client_leg,
         }
     }
 
@@ -245,6 +259,8 @@ impl Flow {
         }
         if headers.has(flags::URG) {
             context.counters.happened(Event::UrgentCleared);
+            let what = || What::UrgentCleared(direction);
+            context.reports.add(Severity::Warnings, Some(&self.connection), what);
         }
         if headers.has(flags::SYN) {
             self.handle_syn(direction, headers, packet, context)?;
@@ -274,16 +290,17 @@ impl Flow {
 
     /// Ends the connection on the operator's word.
     pub fn clear(&mut self, context: &mut Context<'_>) {
-        self.end(context);
+        self.end(Ending::Cleared, context);
     }
 
     /// Nothing has happened for too long: both ends are told, and once more if they still ask.
     pub fn time_out(&mut self, context: &mut Context<'_>) {
-        self.end(context);
+        self.end(self.ending_by_silence(), context);
     }
 
-    fn end(&mut self, context: &mut Context<'_>) {
+    fn end(&mut self, ending: Ending, context: &mut Context<'_>) {
         if !self.is_over() {
+            self.life.ending = Some(ending);
             self.forget(context);
             self.stage = Stage::Ended;
             self.halves.to_server.free();
@@ -296,6 +313,7 @@ impl Flow {
     /// Nothing passes any more, and who still speaks is reset at the number that it says it expects.
     pub fn give_up(&mut self, last: Option<&Headers>, context: &mut Context<'_>) {
         self.stage = Stage::Ended;
+        self.life.ending = Some(Ending::Fault);
         self.halves = ByDirection::default();
         self.session = Session::default();
         self.client_judge = ClientJudge::default();

@@ -9,6 +9,7 @@ use super::{Context, Flow, Stage};
 use crate::counters::Event;
 use crate::direction::Direction;
 use crate::limits::{DUPLICATES_MAX, DUPLICATES_THAT_COUNT};
+use crate::report::Ending;
 use crate::stream::{Offset, Span};
 use crate::tcp::Seq;
 use crate::time::Instant;
@@ -190,7 +191,7 @@ impl Flow {
                 }
                 Ring::GiveUp => {
                     context.counters.happened(Event::ReceiverGone);
-                    self.end_by_inspection(context);
+                    self.end_by_inspection(Ending::ReceiverGone, context);
                     self.deadline = context.now + self.lifetime();
                 }
             }

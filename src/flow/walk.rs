@@ -3,12 +3,13 @@
 
 use super::accept::Accepted;
 use super::half::{Heard, Writer};
-use super::watch::{Watch, event_of};
+use super::watch::Watch;
 use super::{Context, Flow};
 use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
 use crate::inspect::Fault;
 use crate::policy::PartialLines;
+use crate::report::{Ending, Severity, What};
 use crate::smtp::Phase;
 use crate::stream::{Arrival, Offset, Round, Span};
 use crate::wire::packet::{Headers, flags};
@@ -86,9 +87,8 @@ impl Flow {
             self.relay_bare(direction, start, headers, packet, heard, took, context);
         }
         if let Err(fault) = judged {
-            context.counters.happened(event_of(fault));
             self.is_dropped = fault.drops();
-            self.end_by_inspection(context);
+            self.end_by_inspection(Ending::Inspection, context);
             return Ok(());
         }
         self.repair(!direction, context);
@@ -124,6 +124,7 @@ impl Flow {
         }
         if headers.has(flags::FIN) {
             half.fin = Some(end);
+            self.life.closer.get_or_insert(direction);
         }
         if payload.is_empty() {
             return Ok(Took::Nothing);
@@ -134,11 +135,13 @@ impl Flow {
         let in_order = start <= half.reassembly.end();
         if !context.room.has(half.reassembly.needs(start, payload.len()), in_order) {
             context.counters.dropped(DropReason::MemoryFull);
+            self.tell_full(DropReason::MemoryFull, context);
             return Ok(Took::Refused);
         }
         match half.reassembly.arrive(start, payload) {
             Err(_) => {
                 context.counters.dropped(DropReason::BufferFull);
+                self.tell_full(DropReason::BufferFull, context);
                 Ok(Took::Refused)
             }
             Ok(Arrival::Old) => Ok(Took::Old),
@@ -219,13 +222,20 @@ impl Flow {
     ) -> Result<(usize, bool), Fault> {
         let half = &mut self.halves[direction];
         let mut writer = Writer::new(&mut half.map, &mut half.store, at);
-        let counters = &mut *context.counters;
-        let mut watch = Watch { now: context.now, counters };
         let (session, personality) = (&mut self.session, &*self.personality);
+        let mut watch = Watch {
+            now: context.now,
+            counters: context.counters,
+            reports: context.reports,
+            connection: &self.connection,
+            direction,
+            personality,
+            line: Vec::new(),
+        };
         let judged = match direction {
             Direction::ToServer => {
                 let judge = &mut self.client_judge;
-                judge.judge(octets, is_stuck, session, personality, &mut writer, &mut watch)?
+                judge.judge(octets, is_stuck, session, personality, &mut writer, &mut watch)
             }
             Direction::ToClient => self.server_judge.judge(
                 octets,
@@ -234,9 +244,20 @@ impl Flow {
                 personality,
                 &mut writer,
                 &mut watch,
-            )?,
+            ),
         };
-        Ok((judged, writer.is_untouched))
+        match judged {
+            Ok(judged) => Ok((judged, writer.is_untouched)),
+            Err(fault) => {
+                watch.fault(fault);
+                Err(fault)
+            }
+        }
+    }
+
+    fn tell_full(&self, reason: DropReason, context: &mut Context<'_>) {
+        let what = || What::BufferFull(reason);
+        context.reports.add(Severity::Warnings, Some(&self.connection), what);
     }
 
     /// What leaves with this packet: the images of its own octets, as far as they are judged, and

@@ -9,6 +9,7 @@
 use super::classes::{Stop, settle, weigh};
 use super::command::{CommandLine, Ended, Look, Traded};
 use super::data::{DataJudge, Taken};
+use super::observer::InLine;
 use super::{Edits, Fault, Notice, Observer};
 use crate::policy::{DataPhase, Match, Personality, Pipelining};
 use crate::smtp::{Outstanding, Phase, Session, Verb, VerbSet};
@@ -201,7 +202,11 @@ impl ClientJudge {
                 traded.put(&[octet]);
                 end.chunk -= 1;
             } else if ended.is_none() || octet != b'\n' {
-                let line = self.line.octet(octet, verbs, personality, &mut traded, observer);
+                let mut place = InLine { observer: &mut *observer, octets, at };
+                let line = self.line.octet(octet, verbs, personality, &mut traded, &mut place);
+                if matches!(line, Err(Stop::Fault(Fault::SpecialCharacter))) {
+                    place.quote_line();
+                }
                 let line = line.and_then(|line| self.number(line, personality, observer));
                 let line = match line {
                     Ok(line) => line,
@@ -297,7 +302,7 @@ impl ClientJudge {
             session.begin_mail_data_early();
         }
         if ended.refused {
-            observer.notice(Notice::Refused);
+            observer.notice(Notice::Refused(ended.word));
         }
     }
 }

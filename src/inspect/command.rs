@@ -13,6 +13,7 @@ use core::slice::from_ref;
 use super::address::{Address, matter, relayed};
 use super::chunk::ChunkSize;
 use super::classes::{Stop, act, settle, weigh};
+use super::word::Word;
 use super::{Fault, Notice, Observer};
 use crate::limits::{AUTH_RESPONSE_OCTETS_MAX, HELD_COMMAND_OCTETS_MAX};
 use crate::policy::{Class, Match, PartialLines, Personality, Refusal, SpecialCharacters, Stray};
@@ -50,6 +51,8 @@ pub(super) struct Ended {
     pub(super) refused: bool,
     /// Its verb, if it was let through.
     pub(super) verb: Option<Verb>,
+    /// Its verb, whatever became of it.
+    pub(super) word: Option<Verb>,
     /// So many octets that are no commands follow (BDAT).
     pub(super) chunk: u64,
 }
@@ -79,20 +82,6 @@ impl Traded {
     }
 }
 
-/// The verb of a line, whatever becomes of the line.
-#[derive(Debug, Default, Clone, Copy)]
-struct Word {
-    octets: [u8; VERB_LEN_MAX],
-    len: usize,
-    is_over: bool,
-}
-
-impl Word {
-    fn verb(&self) -> Option<Verb> {
-        self.octets.get(..self.len).and_then(Verb::named)
-    }
-}
-
 /// A command line as it streams by.
 #[derive(Debug, Clone)]
 pub(super) struct CommandLine {
@@ -103,7 +92,7 @@ pub(super) struct CommandLine {
     has_opened: bool,
     /// Octets of the line.
     length: u64,
-    /// The verb, for the classes of the policy map.
+    /// The verb, for the classes of the policy map and for who is told of a refusal.
     word: Word,
     /// The address of MAIL or RCPT, if anything is to be said of it; kept from line to line.
     address: Option<Box<Address>>,
@@ -131,11 +120,11 @@ impl Default for CommandLine {
     }
 }
 
-fn is_blank(octet: u8) -> bool {
+pub(super) fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t')
 }
 
-fn is_end(octet: u8) -> bool {
+pub(super) fn is_end(octet: u8) -> bool {
     matches!(octet, b'\r' | b'\n')
 }
 
@@ -216,8 +205,11 @@ impl CommandLine {
         observer: &mut impl Observer,
     ) -> Result<Option<Ended>, Stop> {
         let is_command = !matches!(self.line, Line::Response(_));
-        if is_command && !personality.map.is_empty() {
-            self.classify(octet, &personality.map, observer)?;
+        if is_command {
+            let verb_ends = self.word.ends_before(octet);
+            if !personality.map.is_empty() {
+                self.classify(octet, verb_ends, &personality.map, observer)?;
+            }
         }
         if let Line::Verb(len) = self.line {
             self.line = self.verb_octet(octet, len, verbs, personality)?;
@@ -334,24 +326,19 @@ impl CommandLine {
     fn classify(
         &mut self,
         octet: u8,
+        verb_ends: bool,
         map: &[Class],
         observer: &mut impl Observer,
     ) -> Result<(), Stop> {
         let length =
             |class: &Match| if let Match::CmdLineLength(most) = class { Some(*most) } else { None };
-        if !self.word.is_over && (is_blank(octet) || is_end(octet)) {
-            self.word.is_over = true;
+        if verb_ends {
             let verb = self.word.verb();
             let holds = |class: &Class| {
                 let Match::CmdVerb(verbs) = &class.matches else { return None };
                 Some(verb.map_or_else(|| verbs.has_others(), |verb| verbs.contains(verb)))
             };
             act(map, holds, observer)?;
-        } else if !self.word.is_over {
-            if let Some(slot) = self.word.octets.get_mut(self.word.len) {
-                *slot = octet;
-            }
-            self.word.len = self.word.len.saturating_add(1);
         }
         if is_end(octet) {
             return settle(map, self.length, length, observer);
@@ -392,7 +379,13 @@ impl CommandLine {
 
     /// What the line was that ends here.
     fn ended(&self, personality: &Personality) -> Result<Ended, Fault> {
-        let mut ended = Ended { sent: Outstanding::Passed, refused: false, verb: None, chunk: 0 };
+        let mut ended = Ended {
+            sent: Outstanding::Passed,
+            refused: false,
+            verb: None,
+            word: self.word.verb(),
+            chunk: 0,
+        };
         match self.line {
             Line::Response(_) => ended.sent = Outstanding::Auth,
             Line::Argument(verb, _) => {

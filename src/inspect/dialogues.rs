@@ -3,6 +3,7 @@
 use super::testing::Middle;
 use super::{Fault, Notice};
 use crate::policy::Personality;
+use crate::smtp::Verb;
 
 const SERVER: usize = 0;
 const CLIENT: usize = 1;
@@ -27,7 +28,7 @@ fn refusals_by_kind() {
                 _ => "250 2.0.0 Ok\r\n",
             };
             assert_eq!(middle.server("250 2.0.0 Ok\r\n"), reply, "{refusal} {partial}");
-            assert!(middle.watch.notices.contains(&Notice::Refused));
+            assert!(middle.watch.notices.contains(&Notice::Refused(Some(Verb::Ehlo))));
         }
     }
     let mut middle = Middle::greeted("pix6x", &[("refusal", "reset")]);
