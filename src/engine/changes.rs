@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::traces::Trace;
 use crate::counters::DropReason;
-use crate::engine::Control;
+use crate::engine::{Control, Filter};
 use crate::policy::{Personality, Policy, Timeouts};
 use crate::wire::outbox::Outbox;
 use crate::wire::packet::flags::{ACK, FIN, SYN};
@@ -83,4 +83,27 @@ fn time_outs_are_those_of_the_beginning() {
     order(&mut after, Control::SetTimeouts(short));
     after.handshake();
     assert_eq!(flows_a_while_later(after), 0);
+}
+
+#[test]
+fn connections_are_shown_as_they_stand_and_cleared_by_whom_they_concern() {
+    let mut trace = Trace::open(&Personality::MAILGUARD);
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.client(1, 8, ACK, "EHLO x\r\n");
+    trace.now = trace.now + Duration::from_secs(7);
+    let (views, count) = trace.engine.connections(trace.now, Filter::default(), 9);
+    let [view] = &views[..] else { panic!("{views:?}") };
+    assert_eq!((count, view.state, &view.flags[..]), (1, "commands", "UIOB"));
+    assert_eq!((view.octets, view.edits, view.refused), ((8, 7), 2, Some("EHLO")));
+    assert_eq!((view.idle.as_secs(), view.uptime.as_secs()), (7, 7));
+    assert_eq!(trace.engine.connections(trace.now, Filter::default(), 0).1, 1);
+    let elsewhere = Filter { port: Some(26), ..Filter::default() };
+    order(&mut trace, Control::ClearFlows(elsewhere));
+    assert_eq!(trace.engine.connections(trace.now, elsewhere, 9).1, 0);
+    assert_eq!(trace.engine.connections(trace.now, Filter::default(), 9).1, 1);
+    let here = Filter { port: Some(25), ..Filter::default() };
+    let mut outbox = Outbox::default();
+    trace.engine.handle_control(trace.now, Control::ClearFlows(here), &mut outbox);
+    assert!(outbox.len() >= 2, "both ends are told");
+    assert_eq!(trace.engine.connections(trace.now, Filter::default(), 9).1, 0);
 }

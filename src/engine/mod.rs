@@ -26,9 +26,11 @@ mod timeouts;
 #[cfg(test)]
 mod traces;
 
+use core::net::IpAddr;
+
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::Leg;
-use crate::flow::{Context, Flow, Room};
+use crate::flow::{Context, Flow, Room, View};
 use crate::limits::LOOKS_MAX;
 use crate::policy::{Bounds, Midstream, Policy, Timeouts};
 use crate::report::{Reports, Severity, What};
@@ -71,8 +73,25 @@ pub enum Control {
     Install(Policy),
     /// New flows have these time-outs; old ones keep theirs.
     SetTimeouts(Timeouts),
-    /// Forget every flow, after a reset to both ends.
-    ClearFlows,
+    /// Forget the flows of whom it concerns, after a reset to both ends.
+    ClearFlows(Filter),
+}
+
+/// Which connections are meant: those of an address, or of a port, at either end, or all.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Filter {
+    /// One of its ends has this address.
+    pub address: Option<IpAddr>,
+    /// One of its ends has this port.
+    pub port: Option<u16>,
+}
+
+impl Filter {
+    fn concerns(self, flow: &Flow) -> bool {
+        let ends = [flow.client(), flow.server()];
+        self.address.is_none_or(|address| ends.iter().any(|end| end.ip() == address))
+            && self.port.is_none_or(|port| ends.iter().any(|end| end.port() == port))
+    }
 }
 
 /// One worker's engine.
@@ -381,8 +400,14 @@ impl Engine {
         match control {
             Control::Install(policy) => self.config.policy = policy,
             Control::SetTimeouts(timeouts) => self.config.bounds.timeouts = timeouts,
-            Control::ClearFlows => {
+            Control::ClearFlows(filter) => {
+                if filter == Filter::default() {
+                    self.relayed = Relayed::new(self.config.seed);
+                }
                 for key in self.flows.keys() {
+                    if !self.flows.get(&key).is_some_and(|flow| filter.concerns(flow)) {
+                        continue;
+                    }
                     if let Some(flow) = self.flows.get_mut(&key) {
                         let mut context = Context {
                             now,
@@ -415,6 +440,12 @@ impl Engine {
     /// What happened since they were drained last. Drain them after each call.
     pub fn reports(&mut self) -> &mut Reports {
         &mut self.reports
+    }
+
+    /// The connections of whom it concerns, `most` of them at most, and how many there are.
+    pub fn connections(&self, now: Instant, filter: Filter, most: usize) -> (Vec<View>, usize) {
+        let ours = || self.flows.iter().filter(|flow| !flow.is_over() && filter.concerns(flow));
+        (ours().take(most).map(|flow| flow.view(now)).collect(), ours().count())
     }
 
     /// The counters as they stand.

@@ -244,6 +244,16 @@ impl FlowTable {
         }
     }
 
+    /// The flow of `key`.
+    pub(super) fn get(&self, key: &FlowKey) -> Option<&Flow> {
+        self.entries.get(key).map(|entry| &*entry.flow)
+    }
+
+    /// All flows, in the order in which they want to be looked at.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Flow> {
+        self.due.iter().filter_map(|(_, key)| self.get(key))
+    }
+
     /// The keys of all flows, in an order that does not depend on the seed.
     pub(super) fn keys(&self) -> Vec<FlowKey> {
         let mut keys: Vec<_> = self.due.iter().map(|(_, key)| *key).collect();

@@ -111,7 +111,11 @@ fn time_outs_are_told_by_what_was_waited_for() {
     assert_eq!(told(&mut trace), [teardown(Ending::FinTimeout, None, 600_000, 0)]);
     let mut trace = open(&Personality::MAILGUARD);
     let now = trace.now;
-    trace.engine.handle_control(now, Control::ClearFlows, &mut Outbox::default());
+    trace.engine.handle_control(
+        now,
+        Control::ClearFlows(Filter::default()),
+        &mut Outbox::default(),
+    );
     assert_eq!(told(&mut trace), [teardown(Ending::Cleared, None, 0, 0)]);
 }
 

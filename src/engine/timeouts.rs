@@ -92,7 +92,7 @@ fn an_embryonic_connection_is_reset_as_far_as_its_ends_know_each_other() {
 fn the_operator_clears_connections_with_the_same_resets() {
     let mut trace = edited();
     let mut outbox = Outbox::default();
-    trace.engine.handle_control(trace.now, Control::ClearFlows, &mut outbox);
+    trace.engine.handle_control(trace.now, Control::ClearFlows(Filter::default()), &mut outbox);
     assert_eq!(outbox.len(), 2);
     assert_eq!(trace.server(22, 7, ACK, "421 bye\r\n"), ["inside 7 22 R \"\""]);
 }

@@ -15,6 +15,7 @@ mod repair;
 mod send;
 mod stand_in;
 mod tell;
+mod view;
 mod walk;
 mod watch;
 
@@ -40,6 +41,7 @@ use handshake::Reborn;
 use icmp::PathMtu;
 pub use memory::Room;
 use tell::Life;
+pub use view::View;
 
 /// What a call into a flow works with: the time, and where results go.
 #[derive(Debug)]
@@ -186,7 +188,12 @@ impl Flow {
         self.halves.to_server.fin_acked && self.halves.to_client.fin_acked
     }
 
-    /// Who opened the connection.
+    /// The end to which the connection was opened.
+    pub fn server(&self) -> SocketAddr {
+        self.connection.server
+    }
+
+    /// The end that opened the connection.
     pub fn client(&self) -> SocketAddr {
         self.connection.client
     }

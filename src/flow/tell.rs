@@ -2,7 +2,9 @@
 
 use super::{Context, Flow, Stage};
 use crate::direction::Direction;
+use crate::inspect::Notice;
 use crate::report::{Ending, Reports, Severity, What};
+use crate::smtp::Verb;
 use crate::stream::Offset;
 use crate::time::Instant;
 
@@ -17,12 +19,40 @@ pub(super) struct Life {
     pub(super) closer: Option<Direction>,
     /// Its end is told.
     is_told_over: bool,
+    /// Times that something was changed.
+    pub(super) edits: u32,
+    /// The verb that was refused last, or `other`.
+    pub(super) refused: Option<&'static str>,
 }
 
 impl Life {
     /// It begins.
     pub(super) fn new(now: Instant) -> Self {
-        Self { born: now, ending: None, closer: None, is_told_over: false }
+        Self { born: now, ending: None, closer: None, is_told_over: false, edits: 0, refused: None }
+    }
+
+    /// When it began.
+    pub(super) fn born(&self) -> Instant {
+        self.born
+    }
+
+    /// A judge has noticed something.
+    pub(super) fn note(&mut self, notice: Notice) {
+        match notice {
+            Notice::Refused(verb) => self.refused = Some(verb.map_or("other", Verb::name)),
+            Notice::LineEndMended
+            | Notice::GreetingMasked
+            | Notice::KeywordHidden
+            | Notice::AddressBlanked
+            | Notice::OctetBlanked => {}
+            Notice::MailDataEnded
+            | Notice::ClassMatched(_)
+            | Notice::RateLimited(_)
+            | Notice::MailRelay
+            | Notice::SpecialCharacter
+            | Notice::TlsStarted => return,
+        }
+        self.edits = self.edits.saturating_add(1);
     }
 }
 

@@ -228,6 +228,7 @@ impl Flow {
             counters: context.counters,
             reports: context.reports,
             connection: &self.connection,
+            life: &mut self.life,
             direction,
             personality,
             line: Vec::new(),

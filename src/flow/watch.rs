@@ -1,5 +1,6 @@
 //! What the flow hears from its judges, as counters and reports.
 
+use super::tell::Life;
 use crate::counters::{Counters, Event};
 use crate::direction::Direction;
 use crate::inspect::{Fault, Notice, Observer};
@@ -14,6 +15,7 @@ pub(super) struct Watch<'a> {
     pub(super) counters: &'a mut Counters,
     pub(super) reports: &'a mut Reports,
     pub(super) connection: &'a Connection,
+    pub(super) life: &'a mut Life,
     pub(super) direction: Direction,
     pub(super) personality: &'a Personality,
     /// What was quoted last, for the notice or the fault behind it.
@@ -22,6 +24,7 @@ pub(super) struct Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn notice(&mut self, notice: Notice) {
+        self.life.note(notice);
         self.counters.happened(event_of(notice));
         if let Notice::Refused(verb) = notice {
             self.counters.refused(verb.map(|verb| verb as usize));

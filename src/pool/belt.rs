@@ -8,7 +8,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::counters::Counters;
 use crate::device::Bell;
 use crate::direction::Leg;
-use crate::engine::Control;
+use crate::engine::{Control, Filter};
+use crate::flow::View;
 use crate::limits::{BELT_PACKETS_MAX, PACKET_OCTETS_MAX};
 use crate::wire::offload::Offload;
 
@@ -26,6 +27,8 @@ pub(super) enum Order {
     Control(Control),
     /// Tell the counters.
     Count(Sender<Counters>),
+    /// Show connections, so many at most, and say how many there are.
+    Show(Filter, usize, Sender<(Vec<View>, usize)>),
     /// End.
     Stop,
 }

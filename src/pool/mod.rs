@@ -21,7 +21,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::counters::Counters;
 use crate::device::{Bell, Queue};
-use crate::engine::{Control, EngineConfig, owner};
+use crate::engine::{Control, EngineConfig, Filter, owner};
+use crate::flow::View;
 use crate::limits::ORDERS_MAX;
 use belt::{Belts, Order};
 use worker::Worker;
@@ -134,9 +135,23 @@ impl Pool {
         sum(answers.flatten())
     }
 
+    /// Connections of whom it concerns, `most` of each worker at most, and how many there are.
+    pub fn connections(&self, filter: Filter, most: usize) -> (Vec<View>, usize) {
+        let (answer, answers) = bounded(self.hands.len());
+        for hand in &self.hands {
+            hand.order(Order::Show(filter, most, answer.clone()));
+        }
+        let deadline = Clock::now() + PATIENCE;
+        let answers = self.hands.iter().filter_map(|_| answers.recv_deadline(deadline).ok());
+        answers.fold((Vec::new(), 0), |(mut all, count), (views, more)| {
+            all.extend(views);
+            (all, count + more)
+        })
+    }
+
     /// Stops the workers and returns the counters, summed, of those that have ended within
     /// `patience`. The error says that others have not: end the process.
-    pub fn stop(self, patience: Duration) -> (Counters, Result<(), String>) {
+    pub fn stop(&self, patience: Duration) -> (Counters, Result<(), String>) {
         let deadline = Clock::now() + patience;
         for hand in &self.hands {
             hand.order(Order::Stop);

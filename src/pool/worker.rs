@@ -260,6 +260,9 @@ impl Worker {
                 Order::Control(control) => self.control(now, control)?,
                 // Whoever asked may have gone away.
                 Order::Count(answer) => drop(answer.try_send(self.counters())),
+                Order::Show(filter, most, answer) => {
+                    drop(answer.try_send(self.engine.connections(now, filter, most)));
+                }
                 Order::Stop => return Ok(false),
             }
         }
