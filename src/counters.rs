@@ -237,6 +237,8 @@ pub struct Counters {
     pub flows: u64,
     /// Those of them that are half-open.
     pub half_open: u64,
+    /// The most flows that there have been at a time.
+    pub flows_peak: u64,
     /// Octets that they hold.
     pub octets_held: u64,
     drops: [u64; DropReason::ALL.len()],
@@ -252,6 +254,7 @@ impl Default for Counters {
             octets_in: 0,
             flows: 0,
             half_open: 0,
+            flows_peak: 0,
             octets_held: 0,
             drops: [0; DropReason::ALL.len()],
             events: [0; Event::ALL.len()],
@@ -305,6 +308,7 @@ impl Counters {
         self.octets_in += other.octets_in;
         self.flows += other.flows;
         self.half_open += other.half_open;
+        self.flows_peak += other.flows_peak;
         self.octets_held += other.octets_held;
         for (mine, theirs) in self.drops.iter_mut().zip(&other.drops) {
             *mine += theirs;
@@ -315,6 +319,22 @@ impl Counters {
         for (mine, theirs) in self.refusals.iter_mut().zip(&other.refusals) {
             *mine += theirs;
         }
+    }
+}
+
+impl Counters {
+    /// Takes off what was counted before. What is there now stays.
+    pub fn subtract(&mut self, before: &Self) {
+        let take = |mine: &mut u64, theirs: &u64| *mine = mine.saturating_sub(*theirs);
+        take(&mut self.packets_in, &before.packets_in);
+        take(&mut self.packets_out, &before.packets_out);
+        take(&mut self.octets_in, &before.octets_in);
+        self.drops.iter_mut().zip(&before.drops).for_each(|(mine, theirs)| take(mine, theirs));
+        self.events.iter_mut().zip(&before.events).for_each(|(mine, theirs)| take(mine, theirs));
+        self.refusals
+            .iter_mut()
+            .zip(&before.refusals)
+            .for_each(|(mine, theirs)| take(mine, theirs));
     }
 }
 

@@ -245,6 +245,15 @@ pub const CONFIG_LINE_MAX: usize = 4096;
 /// Octets of a configuration.
 pub const CONFIG_OCTETS_MAX: usize = 4 << 20;
 
+/// Lines that a session remembers.
+pub const HISTORY_LINES_MAX: usize = 20;
+
+/// Messages that a session is shown at a time.
+pub const MONITOR_LINES_MAX: usize = 100;
+
+/// Connections that `show conn` lists, of each worker.
+pub const SHOWN_CONNECTIONS_MAX: usize = 1000;
+
 /// Classes of a policy map.
 pub const CLASSES_MAX: usize = 64;
 

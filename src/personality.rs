@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::builder::PossibleValue;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::config::Config;
 use crate::policy::{KNOBS, Personality, Source};
 
 /// What to print.
@@ -43,6 +44,14 @@ fn list() -> String {
     let line =
         |personality: &&Personality| format!("{:12}{}\n", personality.name, personality.about);
     Personality::ALL.iter().map(line).collect()
+}
+
+/// Every knob of the personality in force.
+pub fn text_of(config: &Config) -> String {
+    let policy = config.policy();
+    let named = Personality::named(config.personality);
+    let inspection = policy.inspections.first().map(|inspection| &*inspection.personality);
+    inspection.or(named).map_or_else(String::new, knobs)
 }
 
 /// Every knob with its value, how sure that is, and why.

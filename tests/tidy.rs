@@ -14,7 +14,21 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("conversation", &["flow"]),
     ("engine", &["engine"]),
     ("trial", &["fuzz"]),
-    ("shell", &["device", "jail", "pool", "run", "personality", "sink", "load", "console", "main"]),
+    (
+        "shell",
+        &[
+            "device",
+            "jail",
+            "pool",
+            "run",
+            "personality",
+            "sink",
+            "load",
+            "console",
+            "operator",
+            "main",
+        ],
+    ),
 ];
 
 /// Shell modules that build on each other: the one may import the others.
@@ -22,6 +36,7 @@ const WITHIN_SHELL: &[(&str, &[&str])] = &[
     ("pool", &["device"]),
     ("run", &["device", "jail", "pool", "personality"]),
     ("sink", &["load"]),
+    ("operator", &["console", "personality"]),
 ];
 
 /// What the core must not name: it has no clock, socket, thread or randomness.

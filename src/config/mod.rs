@@ -27,4 +27,4 @@ pub use language::{Fault, Line, complete, edit, help, is_of_another_version, rea
 pub use load::{Loaded, Remark, What, load};
 pub use logging::{LogHost, Logging, SEVERITIES, Transport};
 pub use settings::{Config, Family};
-pub use value::{KINDS, Kind};
+pub use value::{KINDS, Kind, port};

@@ -168,7 +168,7 @@ pub(super) fn number(word: &str) -> Option<u32> {
 }
 
 /// A port: its number, or `smtp`.
-pub(super) fn port(word: &str) -> Option<u16> {
+pub fn port(word: &str) -> Option<u16> {
     if word.eq_ignore_ascii_case("smtp") {
         return Some(25);
     }

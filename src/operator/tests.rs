@@ -1,0 +1,310 @@
+//! Sessions as transcripts.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Config, commands};
+use crate::console::Session as _;
+use crate::counters::Counters;
+use crate::engine::Filter;
+use crate::flow::View;
+use crate::policy::{Policy, Timeouts};
+
+/// A guard that remembers what it was told.
+#[derive(Default)]
+struct Fake {
+    installed: Mutex<Vec<Policy>>,
+    cleared: AtomicUsize,
+}
+
+impl Guard for Fake {
+    fn install(&self, policy: Policy, _timeouts: Timeouts) {
+        self.installed.lock().unwrap().push(policy);
+    }
+
+    fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        counters.happened(crate::counters::Event::CommandRefused);
+        counters
+    }
+
+    fn connections(&self, _filter: Filter, _most: usize) -> (Vec<View>, usize) {
+        (Vec::new(), 3)
+    }
+
+    fn clear(&self, _filter: Filter) {
+        self.cleared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(3725)
+    }
+
+    fn memory_max(&self) -> usize {
+        1 << 30
+    }
+}
+
+/// A file in memory.
+#[derive(Default)]
+struct Kept(Arc<Mutex<Option<String>>>);
+
+impl Store for Kept {
+    fn read(&self) -> Result<Option<String>, String> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn write(&self, text: &str) -> Result<(), String> {
+        *self.0.lock().unwrap() = Some(text.into());
+        Ok(())
+    }
+
+    fn erase(&self) -> Result<(), String> {
+        *self.0.lock().unwrap() = None;
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "startup-config".into()
+    }
+}
+
+struct Desk {
+    guard: Arc<Fake>,
+    kept: Arc<Mutex<Option<String>>>,
+    device: Arc<Device>,
+}
+
+fn desk(personality: &'static str) -> Desk {
+    let guard = Arc::new(Fake::default());
+    let kept = Kept::default();
+    let text = kept.0.clone();
+    let passwords = Passwords {
+        hash: |text| format!("${text}"),
+        is_right: |text, hash| hash == format!("${text}"),
+    };
+    let config = Config::factory(personality);
+    let device = Device::new(guard.clone(), Some(Box::new(kept)), passwords, config);
+    Desk { guard, kept: text, device: Arc::new(device) }
+}
+
+/// Types lines; the prompts before them and what each brought.
+fn transcript(operator: &mut Operator, lines: &[&str]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let shown = if operator.is_secret() { "" } else { line };
+        text += &format!("{}{shown}\n", operator.prompt());
+        text += &operator.line(line).text;
+    }
+    text + &operator.prompt()
+}
+
+#[test]
+fn the_seven_steps_of_the_article() {
+    let desk = desk("pix6x");
+    let mut operator = Operator::local(desk.device.clone());
+    let text = transcript(
+        &mut operator,
+        &[
+            "enable",
+            "",
+            "configure terminal",
+            "no fixup protocol smtp 25",
+            "write memory",
+            "exit",
+            "reload",
+            "",
+        ],
+    );
+    assert_eq!(
+        text,
+        "\
+pixfirewall> enable
+Password: 
+pixfirewall# configure terminal
+pixfirewall(config)# no fixup protocol smtp 25
+pixfirewall(config)# write memory
+Building configuration...
+startup-config
+[OK]
+pixfirewall(config)# exit
+pixfirewall# reload
+Proceed with reload? [confirm] 
+Reload: the startup configuration is in force.
+pixfirewall> "
+    );
+    assert!(!desk.device.config().policy().inspects());
+    let installed = desk.guard.installed.lock().unwrap();
+    assert!(installed.last().is_some_and(|policy| !policy.inspects()));
+    assert!(desk.kept.lock().unwrap().as_ref().unwrap().contains("no fixup protocol smtp 25"));
+}
+
+#[test]
+fn without_write_memory_a_reload_brings_everything_back() {
+    let desk = desk("pix6x");
+    let mut operator = Operator::local(desk.device.clone());
+    transcript(&mut operator, &["en", "", "wr mem", "conf t", "no fixup protocol smtp 25"]);
+    assert!(!desk.device.config().policy().inspects());
+    transcript(&mut operator, &["reload noconfirm"]);
+    assert!(desk.device.config().policy().inspects());
+    // Something that is not a configuration changes nothing.
+    *desk.kept.lock().unwrap() = Some("fixup protocol smtp\nfixup protoc\n\u{1}\n".into());
+    let text = transcript(&mut operator, &["enable", "", "reload noconfirm"]);
+    assert!(text.contains("startup-config:2:") && text.contains("stays as it is"), "{text}");
+    assert!(desk.device.config().policy().inspects());
+}
+
+#[test]
+fn passwords_open_what_they_are_for() {
+    let desk = desk("mailguard");
+    let mut operator = Operator::local(desk.device.clone());
+    transcript(&mut operator, &["enable", "", "conf t", "enable password s3cret", "passwd telnet"]);
+    assert!(operator.history.iter().all(|line| !line.contains("s3cret")), "not remembered");
+    let mut remote = Operator::remote(desk.device.clone());
+    assert!(remote.is_secret() && remote.line("wrong").failed);
+    assert!(!remote.line("telnet").failed && !remote.is_secret());
+    assert_eq!(remote.prompt(), "mailguard> ");
+    remote.line("enable");
+    for _ in 0..2 {
+        assert!(remote.line("").failed && remote.is_secret());
+    }
+    assert_eq!(remote.line("no").text, "Access denied.\n");
+    assert_eq!(remote.prompt(), "mailguard> ");
+    assert!(remote.line("configure terminal").failed, "not enabled");
+    remote.line("enable");
+    assert!(!remote.line("s3cret").failed);
+    assert_eq!(remote.prompt(), "mailguard# ");
+    let mut stranger = Operator::remote(desk.device.clone());
+    let ends: Vec<_> = (0..3).map(|_| stranger.line("x").ends).collect();
+    assert_eq!(ends, [false, false, true]);
+    let mut nobody = Operator::remote(self::desk("mailguard").device);
+    assert!(nobody.line("").failed, "without a password nobody comes in from afar");
+}
+
+#[test]
+fn mistakes_are_answered_in_the_words_of_the_version() {
+    let mut asa = Operator::local(desk("asa94").device);
+    transcript(&mut asa, &["enable", "", "conf t"]);
+    assert_eq!(
+        asa.line("fixup protocl smtp").text,
+        "                        ^\nERROR: % Invalid input detected at '^' marker.\n"
+    );
+    assert_eq!(asa.line("fixup protocol").text, "ERROR: % Incomplete command\n");
+    assert_eq!(asa.line("s").text, "ERROR: % Ambiguous command:  \"s\"\n");
+    assert!(asa.line("mailhost 192.0.2.1 10.0.0.1").text.ends_with("(asa94 has it not)\n"));
+    let mut pix = Operator::local(desk("pix6x").device);
+    transcript(&mut pix, &["enable", "", "conf t"]);
+    let said = pix.line("policy-map x");
+    assert_eq!(
+        (&said.text[..], said.failed),
+        ("Type help or '?' for a list of available commands.\n(pix6x has it not)\n", true)
+    );
+}
+
+#[test]
+fn prompts_nest_and_exits_lead_out() {
+    let mut operator = Operator::local(desk("asa94").device);
+    let text = transcript(
+        &mut operator,
+        &[
+            "en",
+            "",
+            "conf t",
+            "policy-map type inspect esmtp m",
+            "parameters",
+            "exit",
+            "match cmd verb VRFY",
+            "mask log",
+            "exit",
+            "exit",
+            "class-map c",
+            "policy-map p",
+            "class c",
+            "hostname gate",
+            "end",
+            "show history",
+            "exit",
+        ],
+    );
+    let prompts: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.split_once(['#', '>']))
+        .map(|(prompt, _)| prompt)
+        .collect();
+    assert_eq!(
+        prompts[2..],
+        [
+            "ciscoasa(config)",
+            "ciscoasa(config-pmap)",
+            "ciscoasa(config-pmap-p)",
+            "ciscoasa(config-pmap)",
+            "ciscoasa(config-pmap-c)",
+            "ciscoasa(config-pmap-c)",
+            "ciscoasa(config-pmap)",
+            "ciscoasa(config)",
+            "ciscoasa(config-cmap)",
+            "ciscoasa(config-pmap)",
+            "ciscoasa(config-pmap-c)",
+            "gate(config)",
+            "gate",
+            "gate",
+            "gate",
+        ],
+        "{text}"
+    );
+    assert!(operator.line("exit").ends);
+}
+
+#[test]
+fn every_deed_says_something_sensible_and_most_of_them_can_be_repeated() {
+    for personality in ["pix40", "pix6x", "asa94", "mailguard"] {
+        let desk = desk(personality);
+        let mut operator = Operator::local(desk.device.clone());
+        transcript(&mut operator, &["enable", ""]);
+        let family = desk.device.config().family();
+        for command in commands().filter(|command| command.has.has(family)) {
+            let crate::config::Run::Deed(_) = command.run else { continue };
+            let line = match command.syntax {
+                "packet-tracer input IFNAME tcp ADDRESS PORT ADDRESS PORT [detailed]" => {
+                    "packet-tracer input outside tcp 192.0.2.1 4000 10.0.0.1 25".to_owned()
+                }
+                "terminal pager LINES" => "terminal pager 0".to_owned(),
+                syntax => syntax.split(['[', '{']).next().unwrap_or_default().trim().to_owned(),
+            };
+            if matches!(
+                &line[..],
+                "exit" | "quit" | "logout" | "disable" | "reload" | "configure terminal"
+            ) {
+                continue;
+            }
+            let said = operator.line(&line);
+            assert!(!said.failed && !said.ends, "{personality}: {line}: {}", said.text);
+            assert!(said.text.is_empty() || said.text.ends_with('\n'), "{line}");
+        }
+        assert!(operator.line("show tech-support").text.contains("show running-config"));
+        assert_eq!(operator.line("clear conn port 25").text, "3 connection(s) deleted.\n");
+        assert!(desk.guard.cleared.load(Ordering::Relaxed) >= 1);
+    }
+}
+
+#[test]
+fn counters_are_cleared_for_who_looks_not_for_the_guard() {
+    let desk = desk("mailguard");
+    let refused = || desk.device.counters().events(crate::counters::Event::CommandRefused);
+    assert_eq!(refused(), 1);
+    desk.device.clear_counters();
+    assert_eq!(refused(), 0);
+    assert_eq!(desk.guard.counters().events(crate::counters::Event::CommandRefused), 1);
+}
+
+#[test]
+fn help_at_any_place() {
+    let mut operator = Operator::local(desk("mailguard").device);
+    transcript(&mut operator, &["enable", "", "conf t"]);
+    let text = operator.line("fixup protocol ?").text;
+    assert_eq!(text, "  smtp  guards the ports, 25 if none is said\n");
+    assert!(operator.help("xyzzy ").contains("Unrecognized"));
+    assert_eq!(operator.complete("pers"), ["personality"]);
+}
