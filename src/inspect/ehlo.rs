@@ -51,9 +51,12 @@ impl EhloReply {
             return self.go_on(rest, line, octets, edits);
         }
         // Lines that vanish have to be traded with the beginning of the one behind them.
-        let mut gone = 0;
+        let (mut gone, mut lines) = (0, 0);
+        let mut hidden = |lines| (0..lines).for_each(|_| notice(Notice::KeywordHidden));
         loop {
             let here = octets.get(gone..).unwrap_or_default();
+            // A line that is too long is so whether its end has come or not.
+            let here = here.get(..HELD_KEYWORD_OCTETS_MAX).unwrap_or(here);
             let Some(end) = memchr::memchr(b'\n', here).map(|at| at + 1) else {
                 if here.len() < HELD_KEYWORD_OCTETS_MAX && !is_stuck {
                     return (0, None);
@@ -62,11 +65,12 @@ impl EhloReply {
                     // The server waits for the acknowledgement of what was to vanish.
                     take(line, &octets[..gone]);
                     edits.trade(gone, b"250-OK\r\n");
+                    hidden(lines);
                     return (gone, None);
                 }
-                let keyword = here
-                    .contains(&b' ')
-                    .then(|| Keyword::of_line(here.get(4..).unwrap_or_default()));
+                // Of half a word nobody knows whether it is one to be hidden.
+                let text = here.get(4..).unwrap_or_default();
+                let keyword = text.contains(&b' ').then(|| Keyword::of_line(text));
                 let shows =
                     offers && keyword.is_some_and(|keyword| personality.keywords.shows(keyword));
                 self.rest = Some(if shows { Rest::Passes } else { Rest::Masked });
@@ -86,19 +90,21 @@ impl EhloReply {
                     edits.trade(gone + 1, &here[..1]);
                 }
                 edits.pass(&here[first..]);
+                hidden(lines);
                 return (gone + end, take(line, &octets[..gone + end]));
             }
-            notice(Notice::KeywordHidden);
             match personality.hide {
                 Hide::Mask => {
+                    hidden(1);
                     self.mask(here, text.len(), edits);
                     return (end, take(line, here));
                 }
                 Hide::Remove if is_last => {
                     edits.trade(gone + end, b"250 OK\r\n");
+                    hidden(lines + 1);
                     return (gone + end, take(line, &octets[..gone + end]));
                 }
-                Hide::Remove => gone += end,
+                Hide::Remove => (gone, lines) = (gone + end, lines + 1),
             }
         }
     }
