@@ -2,7 +2,6 @@
 
 use core::hash::Hasher as _;
 use std::hash::DefaultHasher;
-use std::sync::Arc;
 
 use fastrand::Rng;
 use mailguard::counters::Counters;
@@ -14,10 +13,10 @@ use mailguard::wire::offload::Offload;
 
 use crate::attacker::Attacker;
 use crate::balance::Before;
+use crate::devices::Mode;
 use crate::kernel::{self, Merge, Super};
 use crate::laws::{Laws, who};
 use crate::packet::{self, Packet};
-use crate::reference::Mode;
 use crate::trace::Trace;
 
 /// How long the kernel may hold a segment for coalescing, in microseconds.
@@ -79,7 +78,7 @@ pub(crate) type Departed = Vec<(Leg, Vec<u8>)>;
 
 impl Guard {
     pub(crate) fn new(mode: Mode, offload: bool, seed: u64, trace: Trace) -> Self {
-        let personality = Arc::new(mode.personality().clone());
+        let personality = mode.personality();
         let config = EngineConfig {
             policy: Policy { personality, ports: vec![25], mss_max: None },
             seed,

@@ -10,9 +10,10 @@ use mailguard::wire::offload::Offload;
 
 use crate::balance::{Call, Happened};
 use crate::decoys::View;
+use crate::devices::Mode;
 use crate::end::{End, Said};
 use crate::packet::{ACK, Packet, RST, SYN, URG};
-use crate::reference::{Judged, Mode};
+use crate::reference::Judged;
 use crate::way::{Origin, Way};
 
 /// The port of the servers.
@@ -43,6 +44,8 @@ pub(crate) struct Flow {
     pub(crate) ways: [Way; 2],
     pub(crate) ends: [End; 2],
     pub(crate) reset: bool,
+    /// Where packets of the client begin and end, as the guard was given them.
+    pub(crate) cuts: BTreeSet<usize>,
 }
 
 /// The checks of one run.
@@ -167,6 +170,9 @@ impl Laws {
         let place = flow.ways[speaker].place_in(&packet);
         self.call.input(speaker, &packet, offload, place >= Some(flow.ways[speaker].end_in()));
         self.cause.exact = packet.has(RST) && place == Some(flow.ways[speaker].end_in());
+        if let (0, Some(Ok(start))) = (speaker, place.map(usize::try_from)) {
+            flow.cuts.extend([start, start + packet.payload.len()]);
+        }
         if packet.has(SYN) {
             flow.ends[speaker].read_syn(&packet);
             flow.ways[speaker].isn_in = Some(packet.seq);
