@@ -141,6 +141,21 @@ impl Laws {
         View { is_alive, is_stamped, first, has_peer_spoken }
     }
 
+    /// Where a packet that has left lies, if its octets are under way on a connection that lives.
+    pub(crate) fn flight(&self, packet: &Packet<'_>) -> Option<i64> {
+        let (key, speaker) = who(packet);
+        let flow = self.flows.get(&key).filter(|flow| !flow.reset)?;
+        flow.ways[speaker].flight_of(packet)
+    }
+
+    /// Of that packet its sender was told an error, about the number `seq`.
+    pub(crate) fn quote(&mut self, packet: &Packet<'_>, at: i64, seq: u32) {
+        let (key, speaker) = who(packet);
+        if let Some(flow) = self.flows.get_mut(&key) {
+            flow.ways[speaker].quote(at, seq);
+        }
+    }
+
     /// The guard reads `bytes`.
     pub(crate) fn input(&mut self, bytes: &[u8], offload: Offload) {
         self.cause = Cause::default();

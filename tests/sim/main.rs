@@ -27,6 +27,7 @@ mod packet;
 mod reference;
 mod replies;
 mod report;
+mod router;
 mod scenario;
 mod script;
 mod server;

@@ -12,6 +12,7 @@ use crate::host::Build;
 use crate::laws::Key;
 use crate::pace::{Cut, Pace};
 use crate::reference::{Judged, Streams, judge};
+use crate::router::Router;
 use crate::script::{self, Step, Taste};
 use crate::server::{Habits, Server};
 use crate::trace::{Trace, difference};
@@ -36,6 +37,8 @@ pub(crate) struct Scenario {
     pub(crate) faults: [Faults; 4],
     pub(crate) taste: Taste,
     pub(crate) attack: Attack,
+    /// A router behind the guard says that packets could not go on.
+    pub(crate) complains: bool,
     /// The client is on the inside.
     pub(crate) turned: bool,
     /// The client's port.
@@ -67,6 +70,8 @@ pub(crate) struct Outcome {
     pub(crate) counts: [[usize; 4]; 4],
     pub(crate) ends: Ends,
     pub(crate) judged: Judged,
+    /// Errors of a router, and those of them that were told.
+    pub(crate) errors: [u64; 2],
 }
 
 /// How much of a session is certain.
@@ -130,6 +135,7 @@ impl Scenario {
                 nul: false,
             },
             attack: Attack::None,
+            complains: false,
             turned: false,
             port: 2525,
             script: None,
@@ -159,6 +165,7 @@ impl Scenario {
     pub(crate) fn of_any_device(mode: Mode, seed: u64) -> Self {
         let mut scenario = Self::seeded(mode, seed);
         scenario.speak_esmtp();
+        scenario.complains = seed.is_multiple_of(3);
         scenario
     }
 
@@ -281,6 +288,7 @@ impl Scenario {
         let mut guard = Guard::new(self.mode, self.offload, self.seed, Trace::new(traced));
         guard.attacker = Attacker::new(self.attack, self.seed);
         guard.turned = self.turned;
+        guard.router = (self.complains && self.mode.inspects()).then(|| Router::new(self.seed));
         let mut world = World::new(guard, &self.faults, &mut rng);
         let session = self.session(0, self.port, &mut rng);
         world.begin(session);
@@ -341,6 +349,7 @@ impl Scenario {
             counts: [0, 1, 2, 3].map(|lane: usize| world.wires[lane].counts),
             ends,
             judged,
+            errors: world.guard.errors,
         })
     }
 

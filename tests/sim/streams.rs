@@ -41,6 +41,7 @@ struct Seen {
     hidden: u64,
     messages: u64,
     tls: u64,
+    errors: [u64; 2],
 }
 
 /// Every personality, and values of knobs that none has: the seed picks one. Where a quirk looks at packets, what
@@ -76,6 +77,7 @@ fn every_personality_edits_as_the_policy_says() {
         seen.hidden += counts.keywords;
         seen.messages += counts.messages;
         seen.tls += counts.tls;
+        seen.errors = [0, 1].map(|n: usize| seen.errors[n] + outcome.errors[n]);
         Ok(())
     });
     let seen = seen.into_inner();
@@ -91,6 +93,7 @@ fn every_personality_edits_as_the_policy_says() {
             assert!(mode.is_blind_to_packets() || seen.quirks > 0, "{mode:?} has shown no quirk");
             assert!(!mode.inspects() || seen.messages > 0, "{mode:?}: {seen:?}");
         }
+        assert!(sum(|seen| seen.errors[1]) > 1_000, "{seen:?}");
         assert!(sum(|seen| seen.tls) > 20 && sum(|seen| seen.hidden) > 200, "{seen:?}");
     }
 }
