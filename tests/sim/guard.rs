@@ -125,6 +125,12 @@ impl Guard {
         self.laws.restart();
     }
 
+    /// The guard is started anew, with these limits.
+    pub(crate) fn limit(&mut self, bounds: Bounds) {
+        self.config.bounds = bounds;
+        self.engine = Engine::new(self.config.clone());
+    }
+
     /// How the engine is set up.
     pub(crate) fn config(&self) -> &EngineConfig {
         &self.config

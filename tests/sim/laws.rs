@@ -182,6 +182,10 @@ impl Laws {
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
+        if packet.has(SYN) && speaker == 0 && flow.reset {
+            // The guard has ended it, and it begins anew.
+            *flow = Flow::default();
+        }
         let place = flow.ways[speaker].place_in(&packet);
         self.call.input(speaker, &packet, offload, place >= Some(flow.ways[speaker].end_in()));
         self.cause.exact = packet.has(RST) && place == Some(flow.ways[speaker].end_in());

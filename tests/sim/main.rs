@@ -22,6 +22,7 @@ mod invariants;
 mod kernel;
 mod laws;
 mod ledger;
+mod limits;
 mod pace;
 mod packet;
 mod reference;
