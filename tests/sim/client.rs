@@ -4,7 +4,7 @@ use fastrand::Rng;
 use smoltcp::socket::tcp::{Socket, State};
 
 use crate::esmtp;
-use crate::pace::{Pace, Reader, Writer};
+use crate::pace::{Cut, Pace, Reader, Writer};
 use crate::script::{Kind, Step};
 
 /// When the client waits for replies.
@@ -132,7 +132,10 @@ impl Client {
             self.at = self.steps.len();
             self.writer.close();
         }
-        while self.writer.idle() && self.step() {}
+        // Who writes in pieces writes all that may go, so that a piece may end anywhere.
+        let is_in_bursts = matches!(self.pace.cut, Cut::Random(_));
+        let may_write = self.writer.idle();
+        while may_write && (self.writer.idle() || is_in_bursts) && self.step() {}
         let is_hasty = self.close == Close::WithQuit || self.manners == Manners::Blast;
         if self.at == self.steps.len() && is_hasty {
             self.writer.close();

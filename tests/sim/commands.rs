@@ -181,13 +181,15 @@ impl<'a> Commands<'a> {
         let word = &line[..word_len];
         let upper = word.to_ascii_uppercase();
         // For a server that does not know BDAT what comes behind it is commands.
-        let mut but = if self.offers_chunking() { "" } else { "BDAT" };
-        if upper == b"BDAT" && but.is_empty() && self.device.verbs.has(word) {
-            let out = self.judged.to_server.octets.len() + usize::from(self.owes_lf);
-            if self.got.get(out..out + word_len).is_some_and(|there| there != word) {
-                // The server has repeated a part of the line that said CHUNKING: nobody has read it.
+        let offers = self.offers_chunking();
+        let usual =
+            self.known_verb(line, word_len, is_word_whole, if offers { "" } else { "BDAT" });
+        if offers && upper.starts_with(b"B") && !self.fits(&usual) {
+            // The server has repeated a part of the line that said CHUNKING: nobody has read it.
+            let other = self.known_verb(line, word_len, is_word_whole, "BDAT");
+            if self.fits(&other) {
                 self.judged.odd += 1;
-                but = "BDAT";
+                return other;
             }
         }
         if self.device.takes_ehlo_for_helo && upper == b"EHLO" && is_word_whole {
@@ -203,6 +205,21 @@ impl<'a> Commands<'a> {
             // Its beginning was let through when the client repeated it.
             self.judged.odd += 1;
         }
+        usual
+    }
+
+    /// Whether that is what the server got.
+    fn fits(&self, line: &Line) -> bool {
+        let out = self.judged.to_server.octets.len() + usize::from(self.owes_lf);
+        let seen = self.got.get(out..).unwrap_or_default();
+        let octets = [&line.octets.concat(), line.rest].concat();
+        seen.starts_with(&octets) || octets.starts_with(seen)
+    }
+
+    /// The same, if the verbs that may pass are those of the device `but` one.
+    fn known_verb(&self, line: &[u8], word_len: usize, is_word_whole: bool, but: &str) -> Line {
+        let word = &line[..word_len];
+        let upper = word.to_ascii_uppercase();
         let is_allowed = self.device.verbs.has(word) && upper != but.as_bytes();
         let passes = self.device.verbs.may_pass(word, but);
         if is_allowed && is_word_whole {
@@ -353,8 +370,19 @@ impl<'a> Commands<'a> {
         let text = [b"\r\n", rest].concat();
         let end = text.windows(END.len()).position(|five| five == END).map(|at| at + END.len() - 2);
         let data = &rest[..end.unwrap_or(rest.len())];
+        if self.device.split_end == SplitEnd::Withhold {
+            // A dot that may begin the end is not acknowledged before more has come, which may then never come.
+            let waits = |n: usize| {
+                self.cut_in(self.at + n..self.at + n + 1)
+                    && [b"\r\n.", &b"\r\n.\r"[..]].iter().any(|dot| text[..n + 2].ends_with(dot))
+            };
+            self.judged.may_hang |= (1..data.len()).any(waits);
+        }
         if let Some(quirk) = self.quirk_in(data, end.is_some()) {
             self.judged.quirk = Some(quirk);
+            let before = self.judged.to_server.octets.len();
+            let is_lost = self.device.split_end == SplitEnd::Withhold;
+            self.judged.most = is_lost.then_some(before + data.len() - 3);
             return false;
         }
         for (n, octet) in data.iter().enumerate() {

@@ -190,7 +190,11 @@ impl Laws {
         self.call.input(speaker, &packet, offload, place >= Some(flow.ways[speaker].end_in()));
         self.cause.exact = packet.has(RST) && place == Some(flow.ways[speaker].end_in());
         if let (0, Some(Ok(start))) = (speaker, place.map(usize::try_from)) {
-            flow.cuts.extend([start, start + packet.payload.len()]);
+            let end = start + packet.payload.len();
+            // One that brings nothing new, like a keep-alive, cuts nothing.
+            if end > flow.ways[0].contiguous() {
+                flow.cuts.extend([start, end]);
+            }
         }
         if packet.has(SYN) {
             flow.ends[speaker].read_syn(&packet);

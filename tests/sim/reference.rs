@@ -99,6 +99,8 @@ pub(crate) struct Judged {
     pub(crate) gates: Vec<(usize, usize)>,
     /// A quirk of the device, by its knob, has met a cut that it looks at: what was to come is not certain.
     pub(crate) quirk: Option<&'static str>,
+    /// The end of mail data is lost if its pieces came one after the other: no more than so many octets get through.
+    pub(crate) most: Option<usize>,
     /// A lone CR was the last octet of a packet: when its sender repeats it, it has to pass, and what follows is then
     /// no LF.
     pub(crate) may_reset: bool,

@@ -224,11 +224,10 @@ impl Ehlo<'_> {
         let mut found = None;
         if is_long && line.starts_with(b"250") {
             let passes = shows && text[..text.len().min(HELD_LINE - 4)].contains(&b' ');
-            let out = if passes { line.to_vec() } else { in_pieces };
+            let out = if passes { line.to_vec() } else { in_pieces.clone() };
             let first = (gone > 0).then(|| (gone, b"250-OK\r\n".to_vec(), false));
-            return self.and(n, at, first, (line.len(), out, true), letter, is_odd);
-        }
-        if shows {
+            found = self.and(n, at, first, (line.len(), out, true), letter, is_odd);
+        } else if shows {
             let mut out = line.to_vec();
             let first = (gone > 0).then(|| (gone + 1, vec![out.remove(0)], false));
             found = self.and(n, at, first, (out.len(), out, true), letter, is_odd);

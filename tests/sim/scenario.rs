@@ -173,7 +173,10 @@ impl Scenario {
     pub(crate) fn speak_esmtp(&mut self) {
         let device = self.mode.device();
         self.taste.esmtp = true;
-        self.taste.nul = device.cleans;
+        // A host takes an octet that is zero and alone for a keep-alive.
+        let is_in_bulk = matches!(self.paces[0].cut, Cut::Whole | Cut::Lines)
+            && self.builds[1].receive_buffer >= 4_000;
+        self.taste.nul = device.cleans && is_in_bulk;
         self.taste.polite = device.wants_manners;
         if device.wants_manners && self.manners != Manners::Strict {
             self.manners = Manners::Offered;
@@ -331,7 +334,19 @@ impl Scenario {
                 check_streams(self.mode, &session, &judged)?;
                 flow.conclude(self.mode, &judged)?;
             }
-            Ends::Quirk | Ends::Reset => check_beginnings(&session, &judged)?,
+            Ends::Quirk | Ends::Reset => {
+                check_beginnings(&session, &judged)?;
+                let got = session.server.reader.received.len();
+                // Who does not wait for the reply to DATA has its mail data judged at once when that comes.
+                let is_in_order =
+                    self.faults.iter().all(Faults::are_none) && self.manners != Manners::Blast;
+                if is_in_order && judged.most.is_some_and(|most| got > most) {
+                    return Err(format!(
+                        "a split end has passed: {got} octets, of at most {:?}",
+                        judged.most
+                    ));
+                }
+            }
         }
         check_commands(self.mode, &session)?;
         world.settle(world.now + FORGOTTEN)?;
