@@ -20,6 +20,8 @@ fn carried(mode: Mode, words: u64, way: u64) -> Scenario {
     scenario.let_replies_come_whole();
     scenario.taste = taste;
     scenario.speak_esmtp();
+    // Whether there are any depends on how they are carried.
+    scenario.taste.nul = false;
     scenario
 }
 
