@@ -73,6 +73,17 @@ fn a_half_closed_connection_has_a_time_of_its_own() {
     assert_eq!(after(&mut trace, 1), ["inside 8 22 R. \"\"", "outside 34 5 R. \"\""]);
 }
 
+/// A reset in the name of a server that has never said a word gets further than to the next router.
+#[test]
+fn a_reset_for_who_is_not_known_has_a_hop_limit() {
+    let mut trace = with_timeouts();
+    trace.client(0, 0, SYN, "");
+    trace.now = trace.now + Duration::from_secs(2);
+    let left = trace.deadline_raw();
+    let hops: Vec<_> = left.iter().map(|left| Headers::parse(left).unwrap().hop_limit).collect();
+    assert!(hops.len() == 2 && hops.iter().all(|hops| *hops >= 63), "{hops:?}");
+}
+
 #[test]
 fn an_embryonic_connection_is_reset_as_far_as_its_ends_know_each_other() {
     let mut trace = with_timeouts();

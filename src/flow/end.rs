@@ -11,6 +11,9 @@ use crate::wire::packet::Headers;
 /// The smallest segment size that is believed, as Linux has it (`TCP_MIN_MSS` is 88 less options).
 const MSS_MIN: u16 = 48;
 
+/// With what a packet leaves in the name of an end that has not shown any (IANA: the recommended default TTL is 64).
+const HOP_LIMIT: u8 = 64;
+
 /// One end, as a sender of segments.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct End {
@@ -129,7 +132,7 @@ impl End {
         Minted {
             source,
             destination,
-            hop_limit: self.hop_limit,
+            hop_limit: if self.is_known() { self.hop_limit } else { HOP_LIMIT },
             traffic_class: self.traffic_class,
             flow_label: self.flow_label,
             seq: 0,

@@ -150,7 +150,18 @@ impl ClientJudge {
         session: &Session,
         personality: &Personality,
     ) -> Result<Look, Fault> {
-        if self.after_cr.is_some() || !self.line.is_at_start() {
+        if let Some(ended) = self.after_cr {
+            if ended.owns(rest[0]) {
+                return Ok(Look::Go);
+            }
+            // A line begins, and brings the LF with it that the one before is short of.
+            if !self.line.is_at_start() {
+                self.line.begin();
+            }
+            let verbs = verbs(session, personality);
+            return self.line.look(rest, is_alone, is_stuck, verbs, personality);
+        }
+        if !self.line.is_at_start() {
             return Ok(Look::Go);
         }
         if session.phase() == Phase::AuthResponse {
@@ -180,6 +191,12 @@ impl ClientJudge {
         let limits_rates = personality.limits_rates();
         let mut passed = 0;
         for (at, &octet) in octets.iter().enumerate() {
+            if at > 0 && self.after_cr.is_some_and(|ended| !ended.owns(octet)) {
+                if passed > 0 {
+                    edits.pass(&octets[at - passed..at]);
+                }
+                return Ok(at);
+            }
             let before = limits_rates.then(|| (self.line.clone(), self.after_cr, self.recipients));
             let mut traded = Traded::default();
             let mut ended = None;
@@ -189,7 +206,9 @@ impl ClientJudge {
                     // Whether a lone CR ends a line is every server's own opinion; a CRLF is not.
                     traded.put(b"\n");
                     observer.notice(Notice::LineEndMended);
-                    self.line.begin();
+                    if end.owns(octet) {
+                        self.line.begin();
+                    }
                 }
             }
             let is_spent = ended.is_some_and(|ended| ended.sent.decides());

@@ -57,6 +57,14 @@ pub(super) struct Ended {
     pub(super) chunk: u64,
 }
 
+impl Ended {
+    /// Whether the octet behind the CR of the line is no beginning of a command: it is the LF, or what only the reply
+    /// will tell, or of a chunk.
+    pub(super) fn owns(self, octet: u8) -> bool {
+        octet == b'\n' || self.sent.decides() || self.chunk > 0
+    }
+}
+
 /// What is to be done with what begins here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {

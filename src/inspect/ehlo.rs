@@ -53,9 +53,11 @@ impl EhloReply {
             return Ok(self.go_on(rest, line, octets, edits));
         }
         // Lines that vanish have to be traded with the beginning of the one behind them.
-        let mut gone = 0;
+        let (mut gone, mut lines) = (0, 0);
         loop {
             let here = octets.get(gone..).unwrap_or_default();
+            // A line that is too long is so whether its end has come or not.
+            let here = here.get(..HELD_KEYWORD_OCTETS_MAX).unwrap_or(here);
             let Some(end) = memchr::memchr(b'\n', here).map(|at| at + 1) else {
                 if here.len() < HELD_KEYWORD_OCTETS_MAX && !is_stuck {
                     return Ok((0, None));
@@ -64,11 +66,12 @@ impl EhloReply {
                     // The server waits for the acknowledgement of what was to vanish.
                     take(line, &octets[..gone]);
                     edits.trade(gone, b"250-OK\r\n");
+                    hidden(lines, observer);
                     return Ok((gone, None));
                 }
-                let keyword = here
-                    .contains(&b' ')
-                    .then(|| Keyword::of_line(here.get(4..).unwrap_or_default()));
+                // Of half a word nobody knows whether it is one to be hidden.
+                let text = here.get(4..).unwrap_or_default();
+                let keyword = text.contains(&b' ').then(|| Keyword::of_line(text));
                 let mut shows = false;
                 if let Some(keyword) = keyword.filter(|_| offers) {
                     let Some(is_shown) = classify(keyword, personality, observer)? else {
@@ -96,19 +99,21 @@ impl EhloReply {
                     edits.trade(gone + 1, &here[..1]);
                 }
                 edits.pass(&here[first..]);
+                hidden(lines, observer);
                 return Ok((gone + end, take(line, &octets[..gone + end])));
             }
-            observer.notice(Notice::KeywordHidden);
             match personality.hide {
                 Hide::Mask => {
+                    hidden(1, observer);
                     self.mask(here, text.len(), edits);
                     return Ok((end, take(line, here)));
                 }
                 Hide::Remove if is_last => {
                     edits.trade(gone + end, b"250 OK\r\n");
+                    hidden(lines + 1, observer);
                     return Ok((gone + end, take(line, &octets[..gone + end])));
                 }
-                Hide::Remove => gone += end,
+                Hide::Remove => (gone, lines) = (gone + end, lines + 1),
             }
         }
     }
@@ -157,6 +162,11 @@ impl EhloReply {
         }
         edits.pass(end);
     }
+}
+
+/// Notes that so many lines were hidden.
+fn hidden(lines: usize, observer: &mut impl Observer) {
+    (0..lines).for_each(|_| observer.notice(Notice::KeywordHidden));
 }
 
 /// Whether the client sees a line with that keyword, once no class of the policy map makes it wait.

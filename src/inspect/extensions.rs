@@ -161,3 +161,55 @@ fn nothing_is_injected_into_tls() {
     assert!(middle.all(SERVER).ends_with(b"STARTTLS\r\nXXXXXX\r\n"));
     assert_eq!(middle.fault, None);
 }
+
+/// What the client gets of a reply to EHLO in pieces, and how many lines were counted as hidden.
+fn reply_to_ehlo(name: &str, pieces: &[&str]) -> (String, usize) {
+    let mut middle = Middle::greeted(name, &[]);
+    middle.client("EHLO me\r\n");
+    middle.got(CLIENT);
+    let got = pieces.iter().map(|piece| middle.server(piece)).collect();
+    let hidden = middle.watch.notices.iter().filter(|notice| **notice == Notice::KeywordHidden);
+    (got, hidden.count())
+}
+
+#[test]
+fn a_line_that_is_hidden_is_counted_once() {
+    let reply = "250-h\r\n250-STARTTLS\r\n250-PIPELINING\r\n250-SIZE\r\n250 CHUNKING\r\n";
+    for name in ["fsecure", "asa72"] {
+        let whole = reply_to_ehlo(name, &[reply]);
+        let octets: Vec<_> = (0..reply.len()).map(|at| &reply[at..=at]).collect();
+        assert_eq!(reply_to_ehlo(name, &octets), whole, "{name}");
+        assert_eq!(whole.1, if name == "fsecure" { 3 } else { 2 }, "{name}");
+    }
+}
+
+/// Law L16, for lines that are longer than may be held.
+#[test]
+fn l16_a_long_line_is_long_however_it_comes() {
+    for (name, word) in
+        [("asa72", "X-LONG "), ("asa72", "SIZE "), ("asa72", ""), ("fsecure", "STARTTLS ")]
+    {
+        for len in [504, 505, 506, 507, 508, 1_000] {
+            let text = format!("{word}{}", "y".repeat(len - word.len()));
+            let reply = format!("250-h\r\n250-STARTTLS\r\n250-{text}\r\n250 DSN\r\n");
+            let whole = reply_to_ehlo(name, &[&reply]);
+            for cut in [1, 7, 100, 509, 511, 512, 513, 600] {
+                let pieces = reply.as_bytes().chunks(cut);
+                let pieces: Vec<_> =
+                    pieces.map(|piece| core::str::from_utf8(piece).unwrap()).collect();
+                assert_eq!(reply_to_ehlo(name, &pieces), whole, "{name} {word} {len}, cut {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_a_keyword_is_not_shown() {
+    let mut middle = Middle::greeted("fsecure", &[]);
+    middle.client("EHLO me\r\n");
+    middle.got(CLIENT);
+    assert_eq!(middle.server("250-h\r\n250 STARTT"), "250-h\r\n");
+    middle.repeat();
+    assert_eq!(middle.got(CLIENT), "250 XXXXXX");
+    assert_eq!(middle.server("LS\r\n"), "XX\r\n");
+}

@@ -203,7 +203,7 @@ pub(super) fn logging(logging: &Logging, buffer: &[String]) -> String {
     let state = |is_on: bool| if is_on { "enabled" } else { "disabled" };
     let level = |level: Option<u8>| {
         let name = level.and_then(|level| SEVERITIES.get(usize::from(level)));
-        name.map_or("disabled".to_owned(), |name| format!("level {name}"))
+        name.map_or_else(|| "disabled".to_owned(), |name| format!("level {name}"))
     };
     let mut text = format!(
         "Syslog logging: {}\n    Facility: {}\n    Timestamp logging: {}\n    Console logging: {}\n    Monitor logging: {}\n    \

@@ -122,7 +122,7 @@ fn the_seven_steps_of_the_article() {
         text,
         "\
 pixfirewall> enable
-Password: 
+Password:\x20
 pixfirewall# configure terminal
 pixfirewall(config)# no fixup protocol smtp 25
 pixfirewall(config)# write memory
@@ -131,7 +131,7 @@ startup-config
 [OK]
 pixfirewall(config)# exit
 pixfirewall# reload
-Proceed with reload? [confirm] 
+Proceed with reload? [confirm]\x20
 Reload: the startup configuration is in force.
 pixfirewall> "
     );
@@ -176,7 +176,7 @@ fn passwords_open_what_they_are_for() {
     remote.line("enable");
     assert!(!remote.line("s3cret").failed);
     assert_eq!(remote.prompt(), "mailguard# ");
-    let mut stranger = Operator::remote(desk.device.clone());
+    let mut stranger = Operator::remote(desk.device);
     let ends: Vec<_> = (0..3).map(|_| stranger.line("x").ends).collect();
     assert_eq!(ends, [false, false, true]);
     let mut nobody = Operator::remote(self::desk("mailguard").device);

@@ -221,7 +221,7 @@ impl End {
             self.newest = Some(value);
         }
         // What it echoes by itself may go back: smoltcp echoes what came last.
-        let last = self.last.map(|(_, echo)| echo);
+        let last = self.last.map(|(_, echo)| echo).filter(|echo| *echo != 0);
         let own = said.map_or(last, |(_, own)| Some(own));
         if behind(echo, last) > 0 && behind(echo, own) > 0 {
             return Err(format!("I17: the echo {echo} goes back from {last:?}"));
@@ -238,7 +238,9 @@ impl End {
             _ => 0,
         };
         let says = Word::read(packet, shift);
-        if packet.hops == self.hops {
+        // In the name of an end that has not shown any.
+        let is_unknown = self.hops == 0 && packet.hops == 64 && packet.has(RST);
+        if packet.hops == self.hops || is_unknown {
             self.told.get_or_insert(says).add(&says);
             return Ok(());
         }

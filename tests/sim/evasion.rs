@@ -7,9 +7,10 @@ use mailguard::counters::{Counters, Event};
 use crate::attacker::Attack;
 use crate::client::Manners;
 use crate::decoys;
+use crate::devices::Mode;
 use crate::guard::Guard;
 use crate::pace::Cut;
-use crate::reference::{Mode, judge};
+use crate::reference::{Streams, judge};
 use crate::report::{each_seed, must, scenarios};
 use crate::scenario::{Failure, Scenario};
 use crate::script;
@@ -18,7 +19,7 @@ use crate::world::World;
 
 fn run(seed: u64, traced: bool) -> Result<(), Failure> {
     let mut rng = Rng::with_seed(seed);
-    let mode = Mode::ALL[rng.usize(1..3)];
+    let mode = Mode::FEW[rng.usize(1..3)];
     let mut scenario = Scenario::seeded(mode, seed);
     scenario.manners = [Manners::Pipelined, Manners::Blast][rng.usize(..2)];
     scenario.taste.message_len = 2_000;
@@ -44,7 +45,7 @@ fn drive(world: &mut World, mode: Mode) -> Result<(), String> {
     }
     let session = world.over.pop().or_else(|| world.active.pop()).ok_or("no session")?;
     let reached = &session.server.reader.received;
-    let again = judge(mode, reached, &session.server.writer.sent);
+    let again = judge(mode, Streams::new(reached, &session.server.writer.sent));
     let len = again.to_server.octets.len().min(reached.len());
     match difference(&again.to_server.octets[..len], &reached[..len]) {
         Some(text) => Err(format!("what reached the server would not pass again: {text}")),
@@ -77,7 +78,7 @@ const TRICKS_BEHIND_A_LONE_CR: &[&[u8]] = &[
 fn tricks(name: &str, tricks: &[&[u8]]) {
     each_seed(name, tricks.len() as u64 * 12, |seed, traced| {
         let variant = seed as usize % 12;
-        let mode = [Mode::Mailguard, Mode::Pix40][variant & 1];
+        let mode = [Mode::MAILGUARD, Mode::PIX40][variant & 1];
         let mut scenario = Scenario::plain(mode, seed);
         let trick = tricks[seed as usize / 12 % tricks.len()];
         scenario.script = Some(script::blast(trick));
@@ -105,7 +106,7 @@ fn other_words_for_the_same_octets_are_ignored() {
 }
 
 fn attacked(seed: u64) -> Scenario {
-    let mut scenario = Scenario::seeded(Mode::ALL[1 + seed as usize % 2], seed);
+    let mut scenario = Scenario::of_any_device(Mode::that_holds_no_line(seed), seed);
     scenario.attack = Attack::Everything;
     scenario
 }

@@ -8,11 +8,10 @@ use mailguard::engine::{Engine, EngineConfig, Outbox};
 use mailguard::policy::{Bounds, Midstream, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::{Offload, VNET_HEADER_LEN};
-use std::sync::Arc;
 
+use crate::devices::Mode;
 use crate::guard::Given;
 use crate::packet::{self, Packet};
-use crate::reference::Mode;
 use crate::report::each_seed;
 use crate::scenario::{Failure, Scenario};
 
@@ -80,7 +79,7 @@ fn offload(rng: &mut Rng) -> Offload {
 
 fn engine(seed: u64, mode: Mode) -> Engine {
     Engine::new(EngineConfig {
-        policy: Policy::new(Arc::new(mode.personality().clone()), &[25]),
+        policy: Policy::new(mode.personality(), &[25]),
         seed,
         offload: seed.is_multiple_of(2),
         fail_open: seed.is_multiple_of(3),
@@ -150,8 +149,8 @@ fn replay(seed: u64, mode: Mode, given: &[Given]) -> Result<(), String> {
 #[test]
 fn no_packet_panics() {
     each_seed("fuzz::no_packet_panics", 400, |seed, traced| {
-        let mode = Mode::ALL[seed as usize % 3];
-        let mut scenario = Scenario::seeded(mode, seed);
+        let mode = Mode::nth(seed);
+        let mut scenario = Scenario::of_any_device(mode, seed);
         scenario.taste.message_len = scenario.taste.message_len.min(3_000);
         let (given, _) = scenario.run_and_record(traced)?;
         for round in 0..10 {
@@ -164,7 +163,7 @@ fn no_packet_panics() {
 #[test]
 fn no_noise_panics() {
     let mut rng = Rng::with_seed(21);
-    let mut engine = engine(21, Mode::Mailguard);
+    let mut engine = engine(21, Mode::MAILGUARD);
     let mut outbox = Outbox::default();
     for n in 0..20_000 {
         let mut bytes: Vec<u8> = (0..rng.usize(..120)).map(|_| rng.u8(..)).collect();

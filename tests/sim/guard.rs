@@ -2,7 +2,6 @@
 
 use core::hash::Hasher as _;
 use std::hash::DefaultHasher;
-use std::sync::Arc;
 
 use fastrand::Rng;
 use mailguard::counters::Counters;
@@ -14,10 +13,11 @@ use mailguard::wire::offload::Offload;
 
 use crate::attacker::Attacker;
 use crate::balance::Before;
+use crate::devices::Mode;
 use crate::kernel::{self, Merge, Super};
 use crate::laws::{Laws, who};
 use crate::packet::{self, Packet};
-use crate::reference::Mode;
+use crate::router::{self, Router};
 use crate::trace::Trace;
 
 /// How long the kernel may hold a segment for coalescing, in microseconds.
@@ -55,6 +55,10 @@ pub(crate) struct Guard {
     pub(crate) emitted: Vec<Left>,
     /// The clients are on the inside.
     pub(crate) turned: bool,
+    /// Says now and then that a packet could not go on.
+    pub(crate) router: Option<Router>,
+    /// What it said, and of that what was told to who it was for.
+    pub(crate) errors: [u64; 2],
 }
 
 /// A packet that was given to the engine; an empty one when it was told the time.
@@ -79,7 +83,7 @@ pub(crate) type Departed = Vec<(Leg, Vec<u8>)>;
 
 impl Guard {
     pub(crate) fn new(mode: Mode, offload: bool, seed: u64, trace: Trace) -> Self {
-        let personality = Arc::new(mode.personality().clone());
+        let personality = mode.personality();
         let config = EngineConfig {
             policy: Policy::new(personality, &[25]),
             seed,
@@ -110,6 +114,8 @@ impl Guard {
             record: None,
             emitted: Vec::new(),
             turned: false,
+            router: None,
+            errors: [0; 2],
         }
     }
 
@@ -117,6 +123,12 @@ impl Guard {
     pub(crate) fn restart(&mut self) {
         self.engine = Engine::new(self.config.clone());
         self.laws.restart();
+    }
+
+    /// The guard is started anew, with these limits.
+    pub(crate) fn limit(&mut self, bounds: Bounds) {
+        self.config.bounds = bounds;
+        self.engine = Engine::new(self.config.clone());
     }
 
     /// How the engine is set up.
@@ -270,7 +282,38 @@ impl Guard {
             return Err("I33: what leaves uninspected is not what came".into());
         }
         self.collect(now, &bytes, departed)?;
-        self.laws.called(&before.until(self.engine.counters()))
+        self.laws.called(&before.until(self.engine.counters()))?;
+        self.complain(now, departed)
+    }
+
+    /// A router has taken the last packet that left, and cannot bring it on (I19).
+    fn complain(&mut self, now: u64, departed: &Departed) -> Result<(), String> {
+        let Some((leg, lost)) = departed.last() else { return Ok(()) };
+        let error = self.router.as_mut().and_then(|router| router.error(lost));
+        let (Some(error), Ok(read)) = (error, Packet::read(lost)) else { return Ok(()) };
+        let flight = self.laws.flight(&read);
+        let drops = self.counters().drops_total();
+        let error = self.give(now, *leg, error, Offload::default());
+        let back = if self.turned { *leg } else { !*leg };
+        let left: Vec<_> = self.outbox.departures(&error).collect();
+        self.errors[0] += 1;
+        self.errors[1] += left.len() as u64;
+        self.taken += left.len() as u64;
+        match (flight, &left[..]) {
+            (Some(_), []) => Err("I19: an error about what is under way is lost".into()),
+            (_, []) => {
+                self.decoys += self.engine.counters().drops_total() - drops;
+                Ok(())
+            }
+            (_, [told]) if told.leg == back => {
+                let seq = router::told(told.packet, lost)?;
+                if let Some(at) = flight {
+                    self.laws.quote(&read, at, seq);
+                }
+                Ok(())
+            }
+            _ => Err(format!("I19: an error makes {} packets", left.len())),
+        }
     }
 
     /// Hands a packet to the engine; returns it as the engine left it.

@@ -10,9 +10,10 @@ use mailguard::wire::offload::Offload;
 
 use crate::balance::{Call, Happened};
 use crate::decoys::View;
+use crate::devices::Mode;
 use crate::end::{End, Said};
 use crate::packet::{ACK, Packet, RST, SYN, URG};
-use crate::reference::{Judged, Mode};
+use crate::reference::Judged;
 use crate::way::{Origin, Way};
 
 /// The port of the servers.
@@ -43,6 +44,8 @@ pub(crate) struct Flow {
     pub(crate) ways: [Way; 2],
     pub(crate) ends: [End; 2],
     pub(crate) reset: bool,
+    /// Where packets of the client begin and end, as the guard was given them.
+    pub(crate) cuts: BTreeSet<usize>,
 }
 
 /// The checks of one run.
@@ -138,6 +141,21 @@ impl Laws {
         View { is_alive, is_stamped, first, has_peer_spoken }
     }
 
+    /// Where a packet that has left lies, if its octets are under way on a connection that lives.
+    pub(crate) fn flight(&self, packet: &Packet<'_>) -> Option<i64> {
+        let (key, speaker) = who(packet);
+        let flow = self.flows.get(&key).filter(|flow| !flow.reset)?;
+        flow.ways[speaker].flight_of(packet)
+    }
+
+    /// Of that packet its sender was told an error, about the number `seq`.
+    pub(crate) fn quote(&mut self, packet: &Packet<'_>, at: i64, seq: u32) {
+        let (key, speaker) = who(packet);
+        if let Some(flow) = self.flows.get_mut(&key) {
+            flow.ways[speaker].quote(at, seq);
+        }
+    }
+
     /// The guard reads `bytes`.
     pub(crate) fn input(&mut self, bytes: &[u8], offload: Offload) {
         self.cause = Cause::default();
@@ -164,9 +182,20 @@ impl Laws {
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
+        if packet.has(SYN) && speaker == 0 && flow.reset {
+            // The guard has ended it, and it begins anew.
+            *flow = Flow::default();
+        }
         let place = flow.ways[speaker].place_in(&packet);
         self.call.input(speaker, &packet, offload, place >= Some(flow.ways[speaker].end_in()));
         self.cause.exact = packet.has(RST) && place == Some(flow.ways[speaker].end_in());
+        if let (0, Some(Ok(start))) = (speaker, place.map(usize::try_from)) {
+            let end = start + packet.payload.len();
+            // One that brings nothing new, like a keep-alive, cuts nothing.
+            if end > flow.ways[0].contiguous() {
+                flow.cuts.extend([start, end]);
+            }
+        }
         if packet.has(SYN) {
             flow.ends[speaker].read_syn(&packet);
             flow.ways[speaker].isn_in = Some(packet.seq);

@@ -61,6 +61,8 @@ pub(crate) struct Ledger {
     pub(crate) had: Vec<Option<u64>>,
     /// Acknowledgements that end before octets that were reported, and how much had left then.
     pub(crate) discarded: Vec<(i64, usize)>,
+    /// Places of packets about which there were errors, and the places of which their sender was told.
+    pub(crate) quoted: Vec<(i64, i64)>,
 }
 
 impl Ledger {
@@ -79,7 +81,25 @@ impl Ledger {
         self.conclude_heard(edited)?;
         self.conclude_sacked(edited)?;
         self.conclude_discarded(edited)?;
+        self.conclude_quoted(edited)?;
         self.conclude_offers(edited)
+    }
+
+    /// An error is about the octets of which the ones that got lost were made (I19).
+    fn conclude_quoted(&self, edited: &Edited) -> Result<(), String> {
+        for (at, told) in &self.quoted {
+            let (Ok(at), Ok(told)) = (usize::try_from(*at), usize::try_from(*told)) else {
+                return Err(format!("I19: an error about {at} is told about {told}"));
+            };
+            let before = edited.image.partition_point(|image| *image <= at).saturating_sub(1);
+            let is_right = edited.image.get(told) == edited.image.get(before);
+            if !is_right && !edited.is_vague(at) {
+                return Err(format!(
+                    "I19: an error about {at}, which was made of {before}, is told about {told}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Nothing left before the octets that it was made of had come (I7).

@@ -1,7 +1,7 @@
 //! One lost segment costs no more time through the guard than without it.
 
 use crate::client::Manners;
-use crate::reference::Mode;
+use crate::devices::Mode;
 use crate::report::{explain, must};
 use crate::scenario::Scenario;
 use crate::wire::What;
@@ -55,15 +55,15 @@ fn compare(name: &str, variants: impl Iterator<Item = Variant>, what: What, most
     for variant in variants {
         for lane in Lane::ALL {
             let run = |mode, nth| must(name, &variant.scenario(mode, lane, (what, nth))).took;
-            let off: Vec<_> = (0..most).map(|nth| run(Mode::Off, nth)).collect();
+            let off: Vec<_> = (0..most).map(|nth| run(Mode::OFF, nth)).collect();
             for nth in 0..most {
                 let near = nth.saturating_sub(NEIGHBOURS)..(nth + NEIGHBOURS).min(most);
                 let limit = off[near].iter().max().copied().unwrap_or(0) + ROUND_TRIP;
-                let guarded = run(Mode::Mailguard, nth);
+                let guarded = run(Mode::MAILGUARD, nth);
                 if guarded <= limit {
                     continue;
                 }
-                let again = variant.scenario(Mode::Mailguard, lane, (what, nth));
+                let again = variant.scenario(Mode::MAILGUARD, lane, (what, nth));
                 panic!(
                     "{name}: {variant:?}, {what:?} {nth} lost on {lane:?}: {guarded} us through \
                      the guard, {} us without it\n{}",

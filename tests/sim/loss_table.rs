@@ -7,7 +7,7 @@ use std::fs;
 use smoltcp::socket::tcp::CongestionControl;
 
 use crate::client::Manners;
-use crate::reference::Mode;
+use crate::devices::Mode;
 use crate::report::must;
 use crate::scenario::Scenario;
 use crate::wire::What;
@@ -137,13 +137,13 @@ fn each_fault_costs_what_it_costs_without_the_guard() {
     };
     for sack in [true, false] {
         let clean = |mode| vec![must(NAME, &scenario(mode, sack)).took];
-        let off = clean(Mode::Off);
-        row("none", "", sack, &off, &clean(Mode::Mailguard));
+        let off = clean(Mode::OFF);
+        row("none", "", sack, &off, &clean(Mode::MAILGUARD));
         for (name, fault) in FAULTS {
             let what = if let Fault::Lost(what, _) = fault { what } else { What::Data };
             for (wire, lane) in lanes(what) {
-                let off = times(Mode::Off, sack, lane, fault);
-                let guarded = times(Mode::Mailguard, sack, lane, fault);
+                let off = times(Mode::OFF, sack, lane, fault);
+                let guarded = times(Mode::MAILGUARD, sack, lane, fault);
                 row(name, wire, sack, &off, &guarded);
             }
         }

@@ -251,14 +251,14 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn sum_of(octets: &[u8]) -> u64 {
+pub(crate) fn sum_of(octets: &[u8]) -> u64 {
     octets
         .chunks(2)
         .map(|pair| (u64::from(pair[0]) << 8) + pair.get(1).map_or(0, |low| u64::from(*low)))
         .sum()
 }
 
-fn fold(mut sum: u64) -> u16 {
+pub(crate) fn fold(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

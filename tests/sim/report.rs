@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::devices::Mode;
 use crate::packet::Packet;
-use crate::reference::Mode;
 use crate::scenario::{Failure, Outcome, Scenario};
 use crate::trace::Record;
 
@@ -114,7 +114,7 @@ fn a_failure_can_be_repeated_and_leaves_captures() {
     for panics in [false, true] {
         let failed = catch_unwind(|| {
             each_seed(name, 3, |seed, traced| {
-                let scenario = Scenario::plain(Mode::Mailguard, seed);
+                let scenario = Scenario::plain(Mode::MAILGUARD, seed);
                 scenario.run(traced)?;
                 assert!(!panics, "on purpose");
                 Err(Failure::of("on purpose".to_owned()))

@@ -3,6 +3,8 @@
 
 use fastrand::Rng;
 
+use crate::esmtp;
+
 /// What a step of the client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -11,6 +13,16 @@ pub(crate) enum Kind {
     Data,
     Message,
     Quit,
+    /// The last of its group (RFC 2920), like AUTH and STARTTLS.
+    Ehlo,
+    Auth,
+    /// Sent only behind a 334.
+    Response,
+    StartTls,
+    /// What is sent only under TLS; and then nothing else is.
+    Tls,
+    /// BDAT and its octets, which are sent only if CHUNKING was offered.
+    Chunk,
 }
 
 /// Octets that the client sends, and how many replies they are worth.
@@ -39,6 +51,12 @@ pub(crate) struct Taste {
     /// Whether lines of messages may look like DATA and QUIT: a message that is sent although
     /// DATA was refused would end the session.
     pub(crate) wild: bool,
+    /// Whether more is said than RFC 821 knows.
+    pub(crate) esmtp: bool,
+    /// Whether nothing is sent that a server has not offered to take.
+    pub(crate) polite: bool,
+    /// Whether octets are zero.
+    pub(crate) nul: bool,
 }
 
 impl Taste {
@@ -52,6 +70,9 @@ impl Taste {
             longest: 2_500,
             odd_line_ends: rng.u8(..4) == 0,
             wild: true,
+            esmtp: false,
+            polite: false,
+            nul: false,
         }
     }
 }
@@ -78,7 +99,16 @@ pub(crate) fn session(taste: &Taste, rng: &mut Rng) -> Vec<Step> {
         steps.push(Step { kind: Kind::Message, octets: message(taste, rng), replies: 1 });
         lines(taste, rng, &mut steps);
     }
+    if taste.esmtp && rng.u8(..3) == 0 {
+        steps.extend(esmtp::starttls(rng));
+    }
     steps.push(Step { kind: Kind::Quit, ..line(b"QUIT", b"\r\n") });
+    for step in steps.iter_mut().filter(|_| !taste.esmtp) {
+        // To a client that does not know it, it is a line like others.
+        if matches!(step.kind, Kind::Ehlo | Kind::Auth | Kind::StartTls) {
+            step.kind = Kind::Line;
+        }
+    }
     steps
 }
 
@@ -88,7 +118,14 @@ pub(crate) fn blast(octets: &[u8]) -> Vec<Step> {
 }
 
 fn line(text: &[u8], end: &[u8]) -> Step {
-    Step { kind: Kind::Line, octets: [text, end].concat(), replies: 1 }
+    let verb = text.split(|octet| *octet == b' ').next().unwrap_or_default();
+    let kind = match verb.to_ascii_uppercase().as_slice() {
+        b"EHLO" => Kind::Ehlo,
+        b"AUTH" => Kind::Auth,
+        b"STARTTLS" => Kind::StartTls,
+        _ => Kind::Line,
+    };
+    Step { kind, octets: [text, end].concat(), replies: 1 }
 }
 
 const ALLOWED: &[&[u8]] = &[
@@ -144,13 +181,17 @@ const REFUSED: &[&[u8]] = &[
 /// Some lines, allowed and refused.
 fn lines(taste: &Taste, rng: &mut Rng, steps: &mut Vec<Step>) {
     for _ in 0..rng.usize(0..=taste.lines) {
+        if taste.esmtp && rng.u8(..5) == 0 {
+            steps.extend(esmtp::dialogue(rng));
+            continue;
+        }
         let step = match (taste.odd_line_ends, rng.u8(..6)) {
             (true, 0) => line(&command(taste, rng), b"\n"),
             (true, 1) => {
                 // A lone CR is one only because of what follows it.
-                let mut octets = command(taste, rng);
+                let mut octets = undecided(taste, rng);
                 octets.push(b'\r');
-                octets.extend(command(taste, rng));
+                octets.extend(undecided(taste, rng));
                 octets.extend_from_slice(b"\r\n");
                 // Two CRs of which the second has its LF: an empty line.
                 Step { kind: Kind::Line, octets, replies: 2 }
@@ -161,9 +202,27 @@ fn lines(taste: &Taste, rng: &mut Rng, steps: &mut Vec<Step>) {
     }
 }
 
+/// A command whose reply does not decide what comes next, if a client sees to that.
+fn undecided(taste: &Taste, rng: &mut Rng) -> Vec<u8> {
+    loop {
+        let text = command(taste, rng);
+        if !taste.esmtp || line(&text, b"").kind == Kind::Line {
+            return text;
+        }
+    }
+}
+
 fn command(taste: &Taste, rng: &mut Rng) -> Vec<u8> {
     let table = if rng.u32(..100) < taste.refused { REFUSED } else { ALLOWED };
+    let table = if taste.esmtp && rng.u8(..3) == 0 { esmtp::LINES } else { table };
     let mut text = rng.choice(table).map_or_else(Vec::new, |text| text.to_vec());
+    if taste.esmtp && text.starts_with(b"BDAT") {
+        // Octets would have to follow.
+        text = b"BDA".to_vec();
+    }
+    if taste.nul && rng.u8(..8) == 0 {
+        text.extend(b" \0x\0\0");
+    }
     if rng.u8(..30) == 0 {
         if !text.contains(&b' ') {
             text.push(b' ');
@@ -186,7 +245,7 @@ pub(crate) fn message(taste: &Taste, rng: &mut Rng) -> Vec<u8> {
     };
     let mut octets = Vec::with_capacity(len + 200);
     while octets.len() < len {
-        message_line(taste.wild, rng, &mut octets);
+        message_line(taste, rng, &mut octets);
     }
     octets.extend_from_slice(b".\r\n");
     // The end may have come too early, out of a bare CR or LF: then the message ends there.
@@ -198,7 +257,7 @@ pub(crate) fn message(taste: &Taste, rng: &mut Rng) -> Vec<u8> {
     octets
 }
 
-fn message_line(wild: bool, rng: &mut Rng, octets: &mut Vec<u8>) {
+fn message_line(taste: &Taste, rng: &mut Rng, octets: &mut Vec<u8>) {
     const SPECIAL: &[&[u8]] = &[
         b"..",
         b"..QUIT",
@@ -215,7 +274,7 @@ fn message_line(wild: bool, rng: &mut Rng, octets: &mut Vec<u8>) {
         b"DATA",
         b"QUIT",
     ];
-    let special = if wild { SPECIAL } else { &SPECIAL[..SPECIAL.len() - 2] };
+    let special = if taste.wild { SPECIAL } else { &SPECIAL[..SPECIAL.len() - 2] };
     if rng.u8(..4) == 0 {
         octets.extend_from_slice(rng.choice(special).unwrap_or(&&b""[..]));
     } else {
@@ -225,6 +284,10 @@ fn message_line(wild: bool, rng: &mut Rng, octets: &mut Vec<u8>) {
             1 => rng.u8(128..),
             _ => rng.u8(b'0'..=b'z'),
         }));
+    }
+    if taste.nul && rng.u8(..8) == 0 {
+        let at = rng.usize(..=octets.len());
+        octets.insert(at, 0);
     }
     octets.extend_from_slice(b"\r\n");
 }

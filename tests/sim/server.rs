@@ -4,6 +4,7 @@ use fastrand::Rng;
 use smoltcp::socket::tcp::{Socket, State};
 
 use crate::client::earliest;
+use crate::esmtp;
 use crate::pace::{Pace, Reader, Writer};
 use crate::script;
 
@@ -16,6 +17,8 @@ pub(crate) struct Habits {
     pub(crate) gives_up: u32,
     /// Longest time to think, in microseconds.
     pub(crate) think: u64,
+    /// It knows ESMTP, challenges who wants to log in, and takes those at their word who ask for TLS.
+    pub(crate) esmtp: bool,
 }
 
 /// One SMTP server, for one connection.
@@ -31,6 +34,14 @@ pub(crate) struct Server {
     line: Vec<u8>,
     /// The message that is being received.
     data: Option<Vec<u8>>,
+    /// CHUNKING is in the last reply to EHLO.
+    is_chunking: bool,
+    /// Octets that are still to come of a chunk.
+    chunk: Option<usize>,
+    /// Challenges that are still to come; the next line is the answer to one.
+    challenges: Option<u8>,
+    is_tls: bool,
+    greeting: Vec<u8>,
     greeted: bool,
     over: bool,
     pub(crate) writer: Writer,
@@ -42,7 +53,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(habits: Habits, pace: Pace, words: Rng, rng: Rng) -> Self {
+    pub(crate) fn new(habits: Habits, pace: Pace, mut words: Rng, rng: Rng) -> Self {
+        let greeting = script::reply(220, &mut words);
         Self {
             habits,
             pace,
@@ -51,6 +63,11 @@ impl Server {
             at: 0,
             line: Vec::new(),
             data: None,
+            is_chunking: false,
+            chunk: None,
+            challenges: None,
+            is_tls: false,
+            greeting,
             greeted: false,
             over: false,
             writer: Writer::new(),
@@ -67,7 +84,8 @@ impl Server {
         }
         if !self.greeted {
             self.greeted = true;
-            self.reply(220, now);
+            let greeting = core::mem::take(&mut self.greeting);
+            self.put(&greeting, now);
         }
         let mut busy = self.reader.poll(now, socket, &self.pace, &mut self.rng);
         while let Some(octet) = self.reader.received.get(self.at) {
@@ -87,6 +105,27 @@ impl Server {
         if self.over {
             self.at = self.reader.received.len();
             return false;
+        }
+        if self.is_tls {
+            self.at += 1;
+            if octet >= esmtp::LAST_ROUND {
+                let text = esmtp::opaque(octet, &mut self.words);
+                self.put(&text, now);
+            }
+            if octet == esmtp::LAST_ROUND {
+                self.over = true;
+                self.writer.close();
+            }
+            return true;
+        }
+        if let Some(left) = &mut self.chunk {
+            self.at += 1;
+            *left -= 1;
+            if *left == 0 {
+                self.chunk = None;
+                self.reply(250, now);
+            }
+            return true;
         }
         if let Some(data) = &mut self.data {
             self.at += 1;
@@ -118,6 +157,10 @@ impl Server {
 
     fn command(&mut self, now: u64) {
         let line = core::mem::take(&mut self.line);
+        if let Some(challenges) = self.challenges.take() {
+            self.challenge(challenges, now);
+            return;
+        }
         let verb: Vec<u8> = line
             .iter()
             .take_while(|octet| !matches!(octet, b' ' | b'\t'))
@@ -136,6 +179,26 @@ impl Server {
                 self.reply(354, now);
                 self.data = Some(Vec::new());
             }
+            b"EHLO" if self.habits.esmtp => self.offer(now),
+            b"AUTH" if self.habits.esmtp => {
+                let is_long = self.commands.last().is_some_and(|line| line.ends_with(b"LOGIN"));
+                let challenges = if is_long { self.words.u8(0..3) } else { 0 };
+                self.challenge(challenges, now);
+            }
+            b"BDAT" if self.is_chunking => {
+                let line = self.commands.last().map(|line| String::from_utf8_lossy(line));
+                let size = line.as_ref().and_then(|line| line.split(' ').nth(1));
+                match size.and_then(|size| size.parse().ok()) {
+                    Some(0) => self.reply(250, now),
+                    Some(size) => self.chunk = Some(size),
+                    None => self.reply(501, now),
+                }
+            }
+            b"STARTTLS" if self.habits.esmtp && self.is_meant() => {
+                self.reply(220, now);
+                self.is_tls = true;
+            }
+            b"ETRN" | b"SEND" | b"SOML" | b"SAML" => self.reply(250, now),
             b"HELO" | b"EHLO" | b"MAIL" | b"RCPT" | b"RSET" | b"NOOP" => self.reply(250, now),
             b"VRFY" | b"EXPN" => self.reply(252, now),
             b"HELP" => self.reply(214, now),
@@ -151,8 +214,48 @@ impl Server {
 
     fn reply(&mut self, code: u16, now: u64) {
         let reply = script::reply(code, &mut self.words);
+        self.put(&reply, now);
+    }
+
+    fn put(&mut self, reply: &[u8], now: u64) {
         let think = self.rng.u64(0..=self.habits.think);
-        self.writer.put(&reply, now + think);
+        self.writer.put(reply, now + think);
+    }
+
+    /// Whether a client asks for TLS that does not go on before it has the reply.
+    fn is_meant(&self) -> bool {
+        self.commands.last().is_some_and(|line| line == b"StartTLS")
+    }
+
+    /// The reply to EHLO.
+    fn offer(&mut self, now: u64) {
+        self.is_chunking = false;
+        if self.words.u8(..8) == 0 {
+            self.reply(502, now);
+            return;
+        }
+        let (reply, is_chunking) = esmtp::offer(&mut self.words);
+        self.is_chunking = is_chunking;
+        self.put(&reply, now);
+    }
+
+    /// The reply to AUTH or to an answer, when so many challenges are still to come.
+    fn challenge(&mut self, challenges: u8, now: u64) {
+        match challenges.checked_sub(1) {
+            Some(left) => {
+                self.challenges = Some(left);
+                self.reply(334, now);
+            }
+            None => {
+                let code = if self.words.bool() { 235 } else { 535 };
+                self.reply(code, now);
+            }
+        }
+    }
+
+    /// How many lines its greeting has.
+    pub(crate) fn greeting_lines(&self) -> usize {
+        self.greeting.iter().filter(|octet| **octet == b'\n').count()
     }
 
     /// Where it is, for the report of a run that does not end.

@@ -5,8 +5,8 @@ use fastrand::Rng;
 use mailguard::counters::Event;
 
 use crate::client::{Close, Manners};
+use crate::devices::Mode;
 use crate::guard::Guard;
-use crate::reference::Mode;
 use crate::report::each_seed;
 use crate::scenario::{Failure, Scenario, check_session};
 use crate::trace::Trace;
@@ -26,7 +26,7 @@ struct Many {
 
 fn run(seed: u64, many: Many, traced: bool) -> Result<(), Failure> {
     let mut rng = Rng::with_seed(seed);
-    let mode = Mode::ALL[rng.usize(1..3)];
+    let mode = Mode::blind_to_packets(rng.u64(..));
     let mut template = Scenario::plain(mode, seed);
     template.offload = rng.bool();
     template.taste.message_len = 600;
@@ -50,6 +50,7 @@ fn drive(world: &mut World, template: &Scenario, rng: &mut Rng, many: Many) -> R
             scenario.manners = [Manners::Strict, Manners::Pipelined][rng.usize(..2)];
             scenario.close =
                 [Close::WithQuit, Close::AfterReply, Close::AfterServer][rng.usize(..3)];
+            scenario.speak_esmtp();
             world.begin(scenario.session(world.now, port, rng));
             begun += 1;
         }

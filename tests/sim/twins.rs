@@ -6,10 +6,10 @@ use mailguard::engine::{Engine, Outbox};
 use mailguard::time::Instant;
 
 use crate::attacker::Attack;
+use crate::devices::Mode;
 use crate::guard::{Given, Guard, Left};
 use crate::laws::{Key, who};
 use crate::packet::Packet;
-use crate::reference::Mode;
 use crate::report::each_seed;
 use crate::scenario::{Failure, Scenario, check_session};
 use crate::trace::Trace;
@@ -36,7 +36,7 @@ fn decoys_leave_no_trace() {
     twins(
         "twins::decoys_leave_no_trace",
         200,
-        |seed| Scenario::seeded(Mode::ALL[1 + seed as usize % 2], seed),
+        |seed| Scenario::of_any_device(Mode::that_holds_no_line(seed), seed),
         |other| other.attack = Attack::Decoys,
     );
 }
@@ -47,7 +47,7 @@ fn the_client_may_be_on_either_side() {
     twins(
         "twins::the_client_may_be_on_either_side",
         150,
-        |seed| Scenario { port: 25, ..Scenario::seeded(Mode::ALL[1 + seed as usize % 2], seed) },
+        |seed| Scenario { port: 25, ..Scenario::of_any_device(Mode::that_inspects(seed), seed) },
         |other| other.turned = true,
     );
 }
@@ -56,7 +56,8 @@ fn the_client_may_be_on_either_side() {
 /// what left.
 fn crowd(seed: u64, traced: bool) -> Result<(Guard, usize), Failure> {
     let mut rng = Rng::with_seed(seed);
-    let mut scenario = Scenario::seeded(Mode::ALL[1 + seed as usize % 2], seed);
+    let mode = Mode::that_waits_for_nothing(seed);
+    let mut scenario = Scenario::of_any_device(mode, seed);
     scenario.taste.message_len = scenario.taste.message_len.min(4_000);
     scenario.taste.messages = 1;
     for build in &mut scenario.builds {

@@ -3,8 +3,8 @@
 use mailguard::counters::Event;
 
 use crate::client::Manners;
+use crate::devices::Mode;
 use crate::pace::{Cut, Pace};
-use crate::reference::Mode;
 use crate::report::must;
 use crate::scenario::Scenario;
 
@@ -28,7 +28,7 @@ fn typed(mode: Mode, seed: u64, nagle: [bool; 2], gap: u64) -> Scenario {
 fn a_typed_session_works() {
     for seed in 0..24 {
         for nagle in [false, true] {
-            let took = Mode::ALL.map(|mode| {
+            let took = Mode::FEW.map(|mode| {
                 let scenario = typed(mode, seed, [nagle, false], 300);
                 must("typing::a_typed_session_works", &scenario).took
             });
@@ -48,7 +48,7 @@ fn a_typed_session_works() {
 #[test]
 fn a_server_writes_its_replies_in_pieces() {
     for seed in 0..40 {
-        let took = Mode::ALL.map(|mode| {
+        let took = Mode::FEW.map(|mode| {
             let mut scenario = typed(mode, seed, [false, true], 0);
             scenario.taste.refused = 100;
             scenario.paces[0] = Pace::PLAIN;

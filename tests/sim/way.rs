@@ -151,6 +151,19 @@ impl Way {
         self.isn_out.map(|isn| offset(packet.ack, isn))
     }
 
+    /// Where a packet that has left lies, if its octets are under way.
+    pub(crate) fn flight_of(&self, packet: &Packet<'_>) -> Option<i64> {
+        let at = offset(packet.seq, self.isn_out?);
+        let is_under_way = at >= self.acked && at < self.out.len() as i64;
+        (is_under_way && !packet.payload.is_empty()).then_some(at)
+    }
+
+    /// Of what lies there its sender was told an error, about that number.
+    pub(crate) fn quote(&mut self, at: i64, seq: u32) {
+        let told = self.isn_in.map_or(i64::MAX, |isn| offset(seq, isn));
+        self.ledger.quoted.push((at, told));
+    }
+
     /// The next number that its sender will use, if nothing was lost.
     pub(crate) fn end_in(&self) -> i64 {
         let end = self.contiguous as i64;

@@ -12,6 +12,7 @@ use crate::guard::{Departed, Guard};
 use crate::host::{self, Build, Host};
 use crate::laws::{Key, SERVER, SMTP, who};
 use crate::packet::Packet;
+use crate::reference::Streams;
 use crate::server::Server;
 use crate::wire::{Faults, Wire};
 
@@ -126,6 +127,15 @@ impl Session {
         let host = if client { &mut self.client_host } else { &mut self.server_host };
         host.socket().abort();
         self.wake = Some(now);
+    }
+
+    /// What went through.
+    pub(crate) fn streams(&self) -> Streams<'_> {
+        Streams {
+            sent: [&self.client.writer.sent, &self.server.writer.sent],
+            got: [&self.server.reader.received, &self.client.reader.received],
+            cuts: None,
+        }
     }
 
     pub(crate) fn describe(&self) -> String {
