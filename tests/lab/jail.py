@@ -4,8 +4,8 @@ belong to the test's mount namespace, and everything written goes to a tmpfs.
 
     server = Postfix("inside", ...); server.start()
 
-Every class can do two things: take mail for inside.example on port 25 (kept as files), and relay
-what it is given on 127.0.0.1:25 to one other host.
+Every class can do two things: take mail for its domains on port 25 (kept as files), and relay what it
+is given on 127.0.0.1:25 to one other host, or, if relay is a dictionary, to the host of its domain.
 """
 
 import glob
@@ -105,6 +105,11 @@ class Jail:
     @property
     def domain(self):
         return self.host.split(".", 1)[1]
+
+    @property
+    def domains(self):
+        """All that it takes mail for."""
+        return [self.domain, "six.example"] if self.side == "inside" else [self.domain]
 
     def path(self, *parts):
         return os.path.join(self.root, *parts)
@@ -248,7 +253,7 @@ class Postfix(Jail):
             "inet_protocols = all",
             "mydestination =",
             "mynetworks = 127.0.0.0/8 [::1]/128",
-            f"virtual_mailbox_domains = {self.domain}",
+            f"virtual_mailbox_domains = {' '.join(self.domains)}",
             "virtual_mailbox_base = /var/vmail",
             "virtual_mailbox_maps = static:box/",
             f"virtual_uid_maps = static:{VMAIL}",
@@ -272,7 +277,10 @@ class Postfix(Jail):
             "maillog_file =",
             "syslog_facility = mail",
         ]
-        if relay:
+        if isinstance(relay, dict):
+            hosts = ", ".join(f"{{ {domain} = smtp:[{host}] }}" for domain, host in relay.items())
+            main.append(f"transport_maps = inline:{{ {hosts} }}")
+        elif relay:
             main.append(f"relayhost = [{relay}]")
         main += extra
         os.makedirs(self.path("etc/postfix"), exist_ok=True)
@@ -308,11 +316,13 @@ class Exim(Jail):
 
     def __init__(self, side, relay=None):
         super().__init__(side)
+        routes = relay if isinstance(relay, dict) else {"*": relay}
+        route_list = "; ".join(f'{domain} "<, {host}"' for domain, host in routes.items())
         out = f"""
   out:
     driver = manualroute
     domains = ! {self.domain}
-    route_list = * "<, {relay}"
+    route_list = <; {route_list}
     host_find_failed = defer
     self = send
     transport = smtp
@@ -343,7 +353,7 @@ accept:
 begin routers
   box:
     driver = accept
-    domains = {self.domain}
+    domains = {" : ".join(self.domains)}
     transport = box
 {out}
 begin transports
@@ -378,19 +388,27 @@ class OpenSmtpd(Jail):
 
     def __init__(self, side, relay=None):
         super().__init__(side)
-        relay_to = f"[{relay}]" if relay and ":" in relay else relay
-        out = f"""
-action "out" relay host smtp://{relay_to}
-match from any for any action "out"
-""" if relay else ""
+        out = ""
+        for domain, host in (relay if isinstance(relay, dict) else {"": relay} if relay else {}).items():
+            address = f"[{host}]" if ":" in host else host
+            whom = f'domain "{domain}"' if domain else "any"
+            out += f'''
+action "out {domain}" relay host smtp://{address}
+match from any for {whom} action "out {domain}"'''
+        here = ", ".join(f'"{domain}"' for domain in self.domains)
+        box = ", ".join(f'"@{domain}" = "vmail"' for domain in self.domains)
         self.write("etc/smtpd.conf", f"""
 smtp max-message-size "1G"
 queue ttl 1h
-table box {{ "@{self.domain}" = "vmail" }}
+# It does not keep a connection that has nothing to do, nor wait before it makes the next.
+mta limit session-keepalive 0
+mta limit conn-delay-route 0
+mta limit reconn-delay-route 0
+table box {{ {box} }}
 listen on 0.0.0.0 port 25
 listen on :: port 25
 action "in" maildir "/var/vmail/box" virtual <box>
-match from any for domain "{self.domain}" action "in"
+match from any for domain {{ {here} }} action "in"
 {out}
 """)
         self.write("var/empty-mailer.conf", "")
@@ -409,9 +427,13 @@ class Sendmail(Jail):
 
     package = "sendmail-bin"
 
-    def __init__(self, side, relay=None):
+    def __init__(self, side, relay=None, mailer="esmtp"):
         super().__init__(side)
-        smart = f"define(`SMART_HOST', `esmtp:[{relay_address(relay)}]')dnl" if relay else ""
+        routes = relay if isinstance(relay, dict) else {}
+        if routes:
+            smart = "FEATURE(`mailertable', `text -k0 -v1 /etc/mail/mailertable')dnl"
+        else:
+            smart = f"define(`SMART_HOST', `esmtp:[{relay_address(relay)}]')dnl" if relay else ""
         self.write("etc/mail/sendmail.mc", f"""
 include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
 VERSIONID(`lab')dnl
@@ -441,7 +463,9 @@ MAILER(`smtp')dnl
 """)
         self.write("etc/mail/service.switch", "hosts files\naliases files\n")
         self.write("etc/mail/aliases", "postmaster: /var/vmail/box/other\nbob: /var/vmail/box/mbox\n")
-        self.write("etc/mail/local-host-names", self.domain + "\n")
+        self.write("etc/mail/mailertable", "".join(f"{domain} {mailer}:[{relay_address(host)}]\n"
+                                                   for domain, host in routes.items()))
+        self.write("etc/mail/local-host-names", "\n".join(self.domains) + "\n")
         user, group = self.uid("smmta"), self.gid("smmta")
         self.directory("etc/mail", 0, 0)
         self.directory("var/lib/sendmail", user, group, 0o755)
