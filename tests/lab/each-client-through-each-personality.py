@@ -59,9 +59,13 @@ def heard(text):
     return re.findall(r"< \S+\[(?:192\.0\.2|2001:db8:1:)\S*\]: (\S+)", text)
 
 
-def is_quiet():
-    """Whether the host outside has no session any more. A guard that starts anew ends those that there are."""
-    return not lab.run("outside", "ss", "-Htn", "dport = :25").stdout
+def end_of_session(client):
+    """A guard that starts anew would end those sessions of the host outside that there still are."""
+    wait_for("the end of the session", lambda: not lab.run("outside", "ss", "-Htn", "dport = :25").stdout)
+    if isinstance(client, jail.OpenSmtpd):
+        # Or it would wait for ten seconds before it goes to the same host again.
+        client.stop()
+        client.start()
 
 
 def all_arrives(client, server):
@@ -75,7 +79,8 @@ def all_arrives(client, server):
         client.submit(message, recipient="bob@" + DOMAINS[family])
         if not check_that(f"{title}: delivered", jail.delivered(server, message, 30), client.last_words()):
             continue
-        wait_for("the end of the session", lambda: "disconnect from out" in server.said()[before:] and is_quiet())
+        end_of_session(client)
+        wait_for("the server's last word", lambda: "disconnect from out" in server.said()[before:])
         hello = HELLO[personality]
         mail_data = ["DATA"]
         if isinstance(client, jail.Postfix) and personality in LIKE_A_PIX:
@@ -96,7 +101,7 @@ def none_arrives(client, server):
         before = len(client.said())
         client.submit(message, recipient="bob@" + DOMAINS[family])
         wait_for(f"{title}: given up", lambda: re.search(FAILED[type(client)], client.said()[before:]), 30)
-        wait_for("the end of the session", is_quiet)
+        end_of_session(client)
         check(f"{title}: nothing arrives", server.mailbox(), [])
 
 

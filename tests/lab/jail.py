@@ -400,10 +400,8 @@ match from any for {whom} action "out {domain}"'''
         self.write("etc/smtpd.conf", f"""
 smtp max-message-size "1G"
 queue ttl 1h
-# It does not keep a connection that has nothing to do, nor wait before it makes the next.
+# A connection that has nothing to do any more ends at once.
 mta limit session-keepalive 0
-mta limit conn-delay-route 0
-mta limit reconn-delay-route 0
 table box {{ {box} }}
 listen on 0.0.0.0 port 25
 listen on :: port 25
