@@ -310,13 +310,14 @@ class Postfix(Jail):
 
 
 class Exim(Jail):
-    """Exim."""
+    """Exim; extra: more lines for its main options, smtp: for those of its SMTP transport."""
 
     package = "exim4-daemon-light"
 
-    def __init__(self, side, relay=None):
+    def __init__(self, side, relay=None, extra=(), smtp=()):
         super().__init__(side)
         routes = relay if isinstance(relay, dict) else {"*": relay}
+        lines = "\n".join
         route_list = "; ".join(f'{domain} "<, {host}"' for domain, host in routes.items())
         out = f"""
   out:
@@ -347,6 +348,7 @@ dns_again_means_nonexist = *
 deliver_drop_privilege = false
 never_users =
 trusted_users = root
+{lines(extra)}
 begin acl
 accept:
   accept
@@ -366,6 +368,7 @@ begin transports
     message_size_limit = 0
   smtp:
     driver = smtp
+{lines(smtp)}
 begin retry
 * * F,1h,5s
 begin rewrite
@@ -421,7 +424,8 @@ match from any for domain {{ {here} }} action "in"
 
 
 class Sendmail(Jail):
-    """sendmail, with a sendmail.cf made by its own m4 macros."""
+    """sendmail, with a sendmail.cf made by its own m4 macros. Its mailer esmtp begins with EHLO, smtp with HELO unless
+    the greeting speaks of ESMTP."""
 
     package = "sendmail-bin"
 
@@ -431,7 +435,7 @@ class Sendmail(Jail):
         if routes:
             smart = "FEATURE(`mailertable', `text -k0 -v1 /etc/mail/mailertable')dnl"
         else:
-            smart = f"define(`SMART_HOST', `esmtp:[{relay_address(relay)}]')dnl" if relay else ""
+            smart = f"define(`SMART_HOST', `{mailer}:[{relay_address(relay)}]')dnl" if relay else ""
         self.write("etc/mail/sendmail.mc", f"""
 include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
 VERSIONID(`lab')dnl
