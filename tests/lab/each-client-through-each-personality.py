@@ -59,15 +59,6 @@ def heard(text):
     return re.findall(r"< \S+\[(?:192\.0\.2|2001:db8:1:)\S*\]: (\S+)", text)
 
 
-def end_of_session(client):
-    """A guard that starts anew would end those sessions of the host outside that there still are."""
-    wait_for("the end of the session", lambda: not lab.run("outside", "ss", "-Htn", "dport = :25").stdout)
-    if isinstance(client, jail.OpenSmtpd):
-        # Or it would wait for ten seconds before it goes to the same host again.
-        client.stop()
-        client.start()
-
-
 def all_arrives(client, server):
     """One mail through each personality."""
     for number, personality in enumerate(HELLO):
@@ -79,7 +70,7 @@ def all_arrives(client, server):
         client.submit(message, recipient="bob@" + DOMAINS[family])
         if not check_that(f"{title}: delivered", jail.delivered(server, message, 30), client.last_words()):
             continue
-        end_of_session(client)
+        jail.end_of_session(client)
         wait_for("the server's last word", lambda: "disconnect from out" in server.said()[before:])
         hello = HELLO[personality]
         mail_data = ["DATA"]
@@ -101,7 +92,7 @@ def none_arrives(client, server):
         before = len(client.said())
         client.submit(message, recipient="bob@" + DOMAINS[family])
         wait_for(f"{title}: given up", lambda: re.search(FAILED[type(client)], client.said()[before:]), 30)
-        end_of_session(client)
+        jail.end_of_session(client)
         check(f"{title}: nothing arrives", server.mailbox(), [])
 
 
