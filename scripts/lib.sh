@@ -66,12 +66,14 @@ install_test_tools() {
         openssl:openssl
     # swaks speaks IPv6 only with it.
     perl -MIO::Socket::INET6 -e 1 2>/dev/null || install_packages libio-socket-inet6-perl
+    # The AUTH of Postfix and sendmail, which lie over this machine's root.
+    compgen -G '/usr/lib/*/sasl2/libplain.so' >/dev/null || install_packages libsasl2-modules
 }
 
 # unpack_mta PACKAGE: unpacks a mail server, and the libraries that are missing here, into
 # $mta_dir/PACKAGE. Debian's mail servers exclude each other as packages, and installing one starts
 # it: nothing of that happens here, the lab lays the unpacked tree over the root of a private mount
-# namespace (tests/lab/jail.py).
+# namespace (tests/lab/overlay.py).
 unpack_mta() {
     local package=$1 into=$mta_dir/$1 work uri
     [ ! -e "$into/.complete" ] || return 0

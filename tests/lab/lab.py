@@ -290,8 +290,10 @@ class Server:
     dots still stuffed, without the final dot; connections: a list of transcripts, one each.
     """
 
-    def __init__(self, side="inside", greeting=VECTOR, port=25, keywords=(b"PIPELINING", b"VRFY")):
+    def __init__(self, side="inside", greeting=VECTOR, port=25, keywords=(b"PIPELINING", b"VRFY"),
+                 unknown=None):
         self.greeting = greeting
+        self.unknown = unknown  # its reply to what it does not know
         self.keywords = keywords
         self.transcript = []
         self.messages = []
@@ -381,7 +383,7 @@ class Server:
                 connection.sendall(b"221 bye\r\n")
                 return
             else:
-                connection.sendall(b'500 5.5.1 What is "' + text + b'"?\r\n')
+                connection.sendall(self.unknown or b'500 5.5.1 What is "' + text + b'"?\r\n')
 
     def _mail_data(self, file):
         digest = hashlib.sha256()

@@ -249,24 +249,6 @@ def greeting_of_two_lines():
             client.stop()
 
 
-def the_end_apart():
-    """Postfix's own way past CSCds90792: the end in a packet of its own."""
-    extra = ("smtp_pix_workaround_threshold_time = 0s", "smtp_pix_workaround_delay_time = 1s")
-    with Server(greeting=b"220 mail.example.com ESMTP\r\n") as server:
-        guard("pix44")
-        for family in FAMILIES:
-            server.forget()
-            client = jail.Postfix("outside", relay=INSIDE[family], extra=extra).start()
-            client.submit(a_message(30_000))
-            wait_for("Postfix to be done with it", lambda: "status=" in client.said(), 30)
-            said = client.said()
-            check_that(f"pix44, {family}: Postfix sends the end apart",
-                       "enabling PIX workarounds: disable_esmtp delay_dotcrlf" in said, said[-1500:])
-            check_that(f"pix44, {family}: and it passes", "status=sent" in said, said[-1500:])
-            check(f"pix44, {family}: messages", len(server.messages), 1)
-            client.stop()
-
-
 with Server() as scripted:
     early_data(scripted)
     corrupt_mail_data(scripted)
@@ -277,5 +259,4 @@ with Server(side="outside") as scripted:
 by_character()
 patience(0)
 greeting_of_two_lines()
-the_end_apart()
 done()

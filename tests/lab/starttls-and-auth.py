@@ -4,29 +4,14 @@ plain text behind STARTTLS into what is encrypted (CVE-2011-0411, CVE-2021-38371
 import base64
 import contextlib
 import hashlib
-import os
 import ssl
-import subprocess
 
-import generations
-import jail
+import tls
 from generations import counters
-from lab import (FAMILIES, INSIDE, REFUSED, Client, Server, a_message, check, check_that, done, guard, sha256,
-                 temp_dir, wait_for)
+from lab import FAMILIES, INSIDE, Client, Server, a_message, check, check_that, done, guard, sha256
 
-NAME = "in.inside.example"
 SECRET = {b"PLAIN": [b"\0bob\0secret"], b"LOGIN": [b"bob", b"secret"]}
 CHALLENGES = {b"PLAIN": [b""], b"LOGIN": [b"Username:", b"Password:"]}
-
-
-def certificate():
-    """A key and a certificate for it, signed by itself."""
-    place = temp_dir()
-    key, cert = place + "/key.pem", place + "/cert.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", key, "-out", cert, "-days", "30", "-subj", "/CN=" + NAME,
-                    "-addext", "subjectAltName=DNS:" + NAME], check=True, stderr=subprocess.DEVNULL)
-    return key, cert
 
 
 class LaxServer(Server):
@@ -60,8 +45,8 @@ class LaxServer(Server):
             verb, _, rest = text.partition(b" ")
             verb = verb.upper()
             if verb == b"EHLO":
-                tls = b"" if secure else b"250-STARTTLS\r\n"
-                connection.sendall(b"250-in.inside.example\r\n" + tls + b"250 AUTH PLAIN LOGIN\r\n")
+                starttls = b"" if secure else b"250-STARTTLS\r\n"
+                connection.sendall(b"250-in.inside.example\r\n" + starttls + b"250 AUTH PLAIN LOGIN\r\n")
             elif verb == b"STARTTLS":
                 connection.sendall(b"220 go ahead\r\n" + self.behind_ready)
                 connection = self.context.wrap_socket(connection, server_side=True)
@@ -104,14 +89,6 @@ class LaxServer(Server):
         self.digests.append(digest.hexdigest())
 
 
-def encrypt(client):
-    """The handshake, on the client's side: the certificate must be the server's own."""
-    context = ssl.create_default_context(cafile=CERT)
-    client.file.close()
-    client.socket = context.wrap_socket(client.socket, server_hostname=NAME)
-    client.file = client.socket.makefile("rb")
-
-
 def is_reset(client):
     """Reads until the connection ends; whether it was reset."""
     try:
@@ -120,21 +97,6 @@ def is_reset(client):
     except ConnectionResetError:
         return True
     return False
-
-
-def mail_in_tls(title, address, message):
-    """EHLO, STARTTLS, EHLO again, and a mail."""
-    with Client(address, timeout=60) as client:
-        client.reply()
-        check_that(f"{title}: STARTTLS is offered", b"STARTTLS\r\n" in client.say("EHLO client"))
-        check(f"{title}: STARTTLS is answered", client.say("STARTTLS")[:3], b"220")
-        encrypt(client)
-        check_that(f"{title}: encrypted", client.socket.version() in ("TLSv1.2", "TLSv1.3"))
-        check_that(f"{title}: EHLO inside of TLS", client.say("EHLO client").startswith(b"250-" + NAME.encode()))
-        # Nothing is inspected any more.
-        check_that(f"{title}: goodmorning inside of TLS", client.say("goodmorning") not in (b"", REFUSED))
-        check(f"{title}: mail inside of TLS", generations.send_mail(client, message, "RSET")[:3], b"250")
-    wait_for("the count", lambda: counters()["tls-started"], 5)
 
 
 def auth(title, address, kind, initial):
@@ -154,36 +116,6 @@ def auth(title, address, kind, initial):
         check(f"{title}: AUTH {kind.decode()}{' at once' if initial else ''}", replies[-1], b"235 welcome\r\n")
         check(f"{title}: and commands go on", client.say("RSET"), b"250 ok\r\n")
         check_that(f"{title}: which are judged", not client.say("X-EVIL").startswith(b"250"))
-
-
-def with_postfix():
-    """Mail inside of TLS to a real server."""
-    server = jail.Postfix("inside", extra=(
-        "smtpd_tls_security_level = may", "smtpd_tls_cert_file = /etc/postfix/cert.pem",
-        "smtpd_tls_key_file = /etc/postfix/key.pem", "smtpd_tls_loglevel = 1"))
-    for path, name in ((KEY, "key.pem"), (CERT, "cert.pem")):
-        with open(path) as file:
-            server.write("etc/postfix/" + name, file.read(), 0o600)
-    server.start()
-    for number, personality in enumerate(("asa94", "modern")):
-        guard(personality)
-        for family in FAMILIES:
-            message = a_message(200_000, number * 2 + FAMILIES.index(family))
-            mail_in_tls(f"Postfix behind {personality}, {family}", INSIDE[family], message)
-            check_that(f"Postfix behind {personality}, {family}: delivered", jail.delivered(server, message))
-        check(f"{personality}: tls-started", counters()["tls-started"], 2)
-    check("Postfix has seen TLS", server.said().count("TLS connection established from"), 4)
-
-    guard("asa72")
-    for family in FAMILIES:
-        with Client(INSIDE[family]) as client:
-            client.reply()
-            said = client.say("EHLO client")
-            check_that(f"Postfix behind asa72, {family}: the keyword is masked",
-                       b"250-XXXXXXXA\r\n" in said and b"STARTTLS" not in said, said)
-            check_that(f"Postfix behind asa72, {family}: the command too", client.say("STARTTLS")[:2] == b"50")
-    check("asa72: tls-started", counters()["tls-started"], 0)
-    server.stop()
 
 
 def with_the_lax_server():
@@ -206,7 +138,7 @@ def with_the_lax_server():
         for family in FAMILIES:
             guard("asa94")
             server.forget()
-            mail_in_tls(f"asa94, {family}", INSIDE[family], message)
+            tls.mail_in_tls(f"asa94, {family}", INSIDE[family], message, CERT)
             check(f"asa94, {family}: SHA-256", server.digests, [sha256(message)])
 
         # The hole is there.
@@ -217,7 +149,7 @@ def with_the_lax_server():
                 client.reply()
                 client.send(b"STARTTLS\r\nNOOP\r\n")
                 check(f"off, {family}: ready", client.reply(), b"220 go ahead\r\n")
-                encrypt(client)
+                tls.encrypt(client, CERT)
                 check(f"off, {family}: an answer to what was never encrypted", client.reply(), b"250 ok\r\n")
             check_that(f"off, {family}: the server ran it", (True, b"NOOP") in server.heard, server.heard)
         for personality in ("asa94", "modern"):
@@ -251,8 +183,6 @@ def with_the_lax_server():
                     check(f"{personality}, {family}: counted", counters()["starttls-injections"], 1)
 
 
-KEY, CERT = certificate()
-os.chmod(KEY, 0o600)
+KEY, CERT = tls.certificate()
 with_the_lax_server()
-with_postfix()
 done()
