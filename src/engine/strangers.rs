@@ -28,6 +28,10 @@ impl Engine {
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
         if self.relays(now, headers) {
+            if self.config.policy.inspects() && !headers.checksum_is_right(packet, offload) {
+                // Damage may have made a port of what belongs to an inspected connection.
+                return Err(DropReason::BadChecksum);
+            }
             let (tcp_start, payload_start) = (headers.tcp_start, headers.payload_start);
             let vnet = offload.emit(headers.is_ipv6(), tcp_start as u16, payload_start as u16);
             outbox.leave_in_place(!leg, offload, vnet, packet.len());
