@@ -1,6 +1,6 @@
 """CSCds90792 as real mail servers meet it. Postfix and Exim put the end of mail data where a packet ends; when that
 falls between the dot and CRLF a PIX loses it: they wait, give up and try again. Postfix's own way past it is the end in a
-packet of its own, which OpenSMTPD and sendmail send anyway: mail from some fails, from others not."""
+packet of its own, which OpenSMTPD sends anyway and sendmail at some sizes: mail from some fails, from others not."""
 
 import contextlib
 import re
