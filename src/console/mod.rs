@@ -4,10 +4,13 @@
 //! waiting, or the guard. What it may hold of his is bounded, and so is the time that he may take.
 
 mod attempts;
+mod client;
 mod connection;
 #[cfg(test)]
 #[allow(dead_code, reason = "tests/console uses all of it")]
 mod fake;
+mod interactive;
+mod link;
 mod password;
 mod protocol;
 mod server;
@@ -16,6 +19,7 @@ mod socket;
 mod telnet;
 mod text;
 
+pub use client::{Args, run};
 pub use connection::Patience;
 pub use password::{hash_password, is_password_hash, verify_password};
 pub use server::{Factory, Listeners};

@@ -104,6 +104,7 @@ impl Json {
     fn answer(ask: Ask, session: &mut dyn Session, out: &mut Vec<u8>) -> Step {
         match ask {
             Ask::Line { line } => {
+                let line = line.replace('\t', " ");
                 let said = match complaint(&line) {
                     Some(why) => {
                         super::Said { text: format!("% {why}\n"), failed: true, ends: false }

@@ -5,8 +5,10 @@
 #[path = "../../src/console/fake.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the unit tests use all of it")]
 mod fake;
+mod script;
 mod server;
 mod telnet;
+mod terminal;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
