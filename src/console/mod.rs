@@ -11,6 +11,7 @@ mod connection;
 mod fake;
 mod interactive;
 mod link;
+mod listen;
 mod password;
 mod protocol;
 mod server;
@@ -21,6 +22,7 @@ mod text;
 
 pub use client::{Args, run};
 pub use connection::Patience;
+pub use listen::ListenArgs;
 pub use password::{hash_password, is_password_hash, verify_password};
 pub use server::{Factory, Listeners};
 pub use session::{Said, Session};

@@ -57,6 +57,12 @@ impl Listeners {
         })
     }
 
+    /// Listens at a Unix socket, too.
+    pub(super) fn add_socket(&mut self, socket: &Path) -> Result<(), String> {
+        self.local = Some(listen_at(socket)?);
+        Ok(())
+    }
+
     /// Waits for operators as long as `patience` says.
     #[must_use]
     pub fn patience(self, patience: Patience) -> Self {
