@@ -302,3 +302,73 @@ fn converse(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use super::super::fake::Fake;
+    use super::super::protocol::Json;
+    use super::*;
+
+    #[test]
+    fn asides_that_nobody_reads_are_counted_and_not_kept() {
+        let mut asides = Asides::default();
+        for _ in 0..100 {
+            asides.add(vec![String::new(), "x".repeat(1000), "one\ntwo\x1b".into()]);
+        }
+        let lines = asides.take();
+        let octets: usize = lines.iter().map(String::len).sum();
+        assert!(octets < CONSOLE_WAITING_OCTETS_MAX + 100);
+        assert_eq!(lines[2], "one two?");
+        let lost = 300 - (lines.len() - 1);
+        let last = format!("% {lost} more were lost: the console is too slow.");
+        assert_eq!(lines.last(), Some(&last));
+        assert_eq!(asides.take(), Vec::<String>::new());
+        let mut empty = Asides::default();
+        for _ in 0..10 {
+            empty.add(vec![String::new(); CONSOLE_WAITING_OCTETS_MAX]);
+        }
+        assert!(empty.lines.len() <= CONSOLE_WAITING_OCTETS_MAX);
+    }
+
+    /// A served socket, whose thread returns how long that took.
+    fn served(patience: Patience) -> (UnixStream, thread::JoinHandle<()>) {
+        let (near, far) = UnixStream::pair().expect("sockets");
+        near.set_nonblocking(true).expect("a socket");
+        far.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let hand = thread::spawn(move || {
+            let (mut talk, mut session) = (Json::default(), Fake::default());
+            let socket = OwnedFd::from(near).into();
+            serve(socket, &mut talk, &mut session, &patience, &AtomicBool::new(false));
+        });
+        (far, hand)
+    }
+
+    #[test]
+    fn who_stays_after_the_end_does_not_keep_the_place() {
+        let linger = Duration::from_millis(50);
+        let (mut far, hand) = served(Patience { linger, ..Patience::default() });
+        far.write_all(b"{\"ask\":\"line\",\"line\":\"exit\"}\n").expect("a server");
+        // It neither closes nor is silent.
+        hand.join().expect("no panic");
+        let mut all = String::new();
+        far.read_to_string(&mut all).expect("an end");
+        assert!(all.contains("Goodbye."), "{all}");
+    }
+
+    #[test]
+    fn who_does_not_read_the_last_of_it_does_not_keep_the_place() {
+        let stall = Duration::from_millis(50);
+        let (mut far, hand) = served(Patience { stall, ..Patience::default() });
+        far.write_all(b"{\"ask\":\"line\",\"line\":\"show 100000\"}\n").expect("a server");
+        far.shutdown(Shutdown::Write).expect("a socket");
+        hand.join().expect("no panic");
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).expect("an end");
+        assert!(!all.is_empty() && !all.ends_with(b"\n"), "it is cut off");
+    }
+}

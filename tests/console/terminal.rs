@@ -213,10 +213,15 @@ fn a_real_telnet_client_is_served() {
         return;
     }
     let served = Served::start(Patience::default());
-    let address = served.telnet.expect("a port");
-    let port = address.port().to_string();
-    let mut terminal =
-        Terminal::start(Command::new("telnet").args([address.ip().to_string(), port]));
+    let port = served.telnet.expect("a port").port();
+    // With a hyphen it asks for its options by itself, as it does on port 23.
+    for port in [port.to_string(), format!("-{port}")] {
+        serve_real_telnet(&port);
+    }
+}
+
+fn serve_real_telnet(port: &str) {
+    let mut terminal = Terminal::start(Command::new("telnet").args(["--", "127.0.0.1", port]));
     terminal.sees("plain text");
     terminal.sees("Password: ");
     // The client has agreed that the server echoes, and has stopped doing so itself.
