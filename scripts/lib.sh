@@ -63,7 +63,7 @@ install_lab_tools() {
 
 install_test_tools() {
     install_missing tshark:tshark dumpcap:wireshark-common nmap:nmap swaks:swaks perl:perl \
-        openssl:openssl
+        openssl:openssl telnet:inetutils-telnet
     # swaks speaks IPv6 only with it.
     perl -MIO::Socket::INET6 -e 1 2>/dev/null || install_packages libio-socket-inet6-perl
     # The AUTH of Postfix and sendmail, which lie over this machine's root.

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::os::fd::RawFd;
 
 use caps::CapSet;
 use landlock::{
@@ -43,8 +44,12 @@ impl Jail {
 
     /// Leaves all threads of the process the system calls that the guard makes from now on; every
     /// other one fails with EPERM. Call it when all threads have started.
-    pub fn close(&mut self) {
-        let closed = filter().and_then(|filter| Ok(apply_filter_all_threads(&filter)?));
+    ///
+    /// `doors` are the sockets that consoles come in by. One filter for all threads is what the kernel
+    /// can put upon them at once, so that none is forgotten; a thread that is not the console's can do
+    /// no more with it than open a door that is there, since no other socket listens.
+    pub fn close(&mut self, doors: &[RawFd]) {
+        let closed = filter(doors).and_then(|filter| Ok(apply_filter_all_threads(&filter)?));
         self.note("seccomp", closed.map(|()| "seccomp"));
     }
 
@@ -131,7 +136,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
-fn filter() -> Result<BpfProgram, Failure> {
+fn filter(doors: &[RawFd]) -> Result<BpfProgram, Failure> {
     use SeccompCmpArgLen::{Dword, Qword};
     use SeccompCmpOp::{Eq, MaskedEq};
     let only = |condition| Ok::<_, Failure>(vec![SeccompRule::new(vec![condition])?]);
@@ -146,6 +151,16 @@ fn filter() -> Result<BpfProgram, Failure> {
     // The standard library's debug builds look whether what they close is open.
     let is_open = SeccompCondition::new(1, Dword, Eq, libc::F_GETFD as u64)?;
     rules.insert(libc::SYS_fcntl, only(is_open)?);
+    if !doors.is_empty() {
+        let door = |fd: &RawFd| {
+            let is_it = SeccompCondition::new(0, Dword, Eq, u64::try_from(*fd)?)?;
+            Ok::<_, Failure>(SeccompRule::new(vec![is_it])?)
+        };
+        rules.insert(libc::SYS_accept4, doors.iter().map(door).collect::<Result<_, _>>()?);
+        // That nothing more comes, which a console says when it ends.
+        let no_more = SeccompCondition::new(1, Dword, Eq, libc::SHUT_WR as u64)?;
+        rules.insert(libc::SYS_shutdown, only(no_more)?);
+    }
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let arch = std::env::consts::ARCH.try_into()?;
     Ok(SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?)
@@ -155,7 +170,8 @@ fn filter() -> Result<BpfProgram, Failure> {
 mod tests {
     use std::fs::File;
     use std::io::{ErrorKind, Read, Write};
-    use std::net::{TcpListener, UdpSocket};
+    use std::net::{Shutdown, TcpListener, UdpSocket};
+    use std::os::fd::{AsRawFd as _, OwnedFd};
     use std::os::unix::net::UnixDatagram;
     use std::process::Command;
     use std::thread;
@@ -163,6 +179,7 @@ mod tests {
 
     use nix::sys::ptrace;
     use nix::unistd::getppid;
+    use socket2::SockRef;
 
     use super::*;
 
@@ -173,7 +190,7 @@ mod tests {
         // Landlock, capabilities and this filter are the thread's own: the test's others go free.
         let jailed = thread::spawn(move || {
             let _ = Jail::enter();
-            seccompiler::apply_filter(&filter().expect("a filter")).expect("seccomp");
+            seccompiler::apply_filter(&filter(&[]).expect("a filter")).expect("seccomp");
             let refused = |what: &str, error: Option<std::io::Error>| {
                 let kind = error.map(|error| error.kind());
                 (kind != Some(ErrorKind::PermissionDenied)).then(|| format!("{what}: {kind:?}"))
@@ -201,6 +218,36 @@ mod tests {
         let mut said = [0; 7];
         far.read_exact(&mut said).expect("what it wrote");
         assert_eq!(&said, b"packet\x01");
+    }
+
+    #[test]
+    fn only_a_door_of_the_consoles_can_be_opened_from_within() {
+        let door = mio::net::TcpListener::bind(([127, 0, 0, 1], 0).into()).expect("a socket");
+        let other = mio::net::TcpListener::bind(([127, 0, 0, 1], 0).into()).expect("a socket");
+        let callers = [&door, &other].map(|listener| {
+            let address = listener.local_addr().expect("an address");
+            std::net::TcpStream::connect(address).expect("a connection")
+        });
+        let jailed = thread::spawn(move || {
+            let doors = [door.as_raw_fd()];
+            seccompiler::apply_filter(&filter(&doors).expect("a filter")).expect("seccomp");
+            // As a file, which is all that the console needs of it.
+            let mut caller = File::from(OwnedFd::from(door.accept().expect("a door").0));
+            let spoke = caller.write_all(b"hello");
+            let caller = SockRef::from(&caller);
+            let spoke = spoke.and_then(|()| caller.shutdown(Shutdown::Write));
+            let refused = [
+                other.accept().err(),
+                caller.shutdown(Shutdown::Read).err(),
+                TcpListener::bind("127.0.0.1:0").err(),
+            ];
+            (spoke.is_ok(), refused.map(|why| why.map(|why| why.kind())))
+        });
+        let denied = Some(ErrorKind::PermissionDenied);
+        assert_eq!(jailed.join().expect("no panic in there"), (true, [denied; 3]));
+        let mut said = String::new();
+        (&callers[0]).read_to_string(&mut said).expect("its end");
+        assert_eq!(said, "hello");
     }
 
     const CAP_SETS: [CapSet; 2] = [CapSet::Effective, CapSet::Permitted];
@@ -231,10 +278,10 @@ mod tests {
             seccompiler::apply_filter(&kernel).expect("seccomp");
             let mut jail = Jail::enter();
             if lacking == libc::SYS_seccomp {
-                jail.close();
+                jail.close(&[]);
             } else {
                 // The same for this thread alone.
-                seccompiler::apply_filter(&filter().expect("a filter")).expect("seccomp");
+                seccompiler::apply_filter(&filter(&[]).expect("a filter")).expect("seccomp");
             }
             (jail.to_string(), File::open("/etc/passwd").is_err())
         });

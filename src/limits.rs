@@ -260,6 +260,53 @@ pub const CLASSES_MAX: usize = 64;
 /// Boundaries of one message's MIME parts that are told apart; behind more, any line with two hyphens may be one.
 pub const BOUNDARIES_MAX: usize = 8;
 
+/// Operators on the Unix socket at a time, each with a thread that was there before the jail closed. More than a
+/// crew with its scripts needs; who comes beyond them is told to come again.
+pub const CONSOLES_MAX: usize = 16;
+
+/// Operators who come by telnet, apart from those: the ASA has five.
+pub const TELNET_CONSOLES_MAX: usize = 5;
+
+/// Who is told to come again keeps a socket until he has read so. Beyond this many the oldest loses it.
+pub const TURNED_AWAY_MAX: usize = 64;
+
+/// Octets of a line that an operator types. The ASA takes 512.
+pub const CONSOLE_LINE_OCTETS_MAX: usize = 2048;
+
+/// Octets of one such line on the Unix socket: JSON may make six of one, and puts some around them.
+pub const CONSOLE_ASK_OCTETS_MAX: usize = 6 * CONSOLE_LINE_OCTETS_MAX + 256;
+
+/// Octets of one answer to an operator: what is longer is cut, and says so. Some 40,000 lines.
+pub const CONSOLE_TEXT_OCTETS_MAX: usize = 4 << 20;
+
+/// Octets that wait for an operator who does not read: beyond them his next lines wait, too.
+pub const CONSOLE_WAITING_OCTETS_MAX: usize = 64 << 10;
+
+/// An operator's socket that takes nothing of what waits for it is closed after so long.
+pub const CONSOLE_STALL: Duration = Duration::from_secs(60);
+
+/// How often a session is asked for lines that come by themselves.
+pub const CONSOLE_TICK: Duration = Duration::from_millis(200);
+
+/// Who has been idle for longer gives his place away when all are taken; by telnet he loses it in any
+/// case (Cisco `telnet timeout 5`).
+pub const CONSOLE_IDLE: Duration = Duration::from_secs(300);
+
+/// How long a closed console may take to read the last of it.
+pub const CONSOLE_LINGER: Duration = Duration::from_secs(2);
+
+/// Wrong passwords of one source by telnet. Then its connections are closed for a while.
+pub const LOGIN_ATTEMPTS_MAX: u32 = 3;
+
+/// That while; an attempt is forgotten after as long. So 10,000 guesses take more than a day.
+pub const LOGIN_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a telnet client may take to type a password.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Sources whose wrong passwords are remembered: the oldest is forgotten.
+pub const LOGIN_SOURCES_MAX: usize = 1024;
+
 const _: () = assert!(HELD_REPLY_OCTETS_MAX < MSS_DEFAULT_IPV4 as usize);
 const _: () = assert!(FLOW_ALLOWANCE_OCTETS >= 2 * PACKET_OCTETS_MAX);
 const _: () = assert!(STORE_OCTETS_MAX > 2 * WAITING_OCTETS_MAX + PACKET_OCTETS_MAX);

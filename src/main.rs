@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Inspect SMTP between two TUN legs, until SIGINT or SIGTERM.
     Run(mailguard::run::Args),
+    /// Speak with a running guard: at a terminal, or by a script on standard input.
+    Console(mailguard::console::Args),
     /// List the devices that can be shown, or the knobs of one with their sources.
     Personality(mailguard::personality::Args),
     /// Accept mail, check it, count it and discard it: the server end of the lab and the demo.
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::Run(args) => mailguard::run::run(args),
+        Command::Console(args) => return mailguard::console::run(&args),
         Command::Personality(args) => mailguard::personality::run(&args),
         Command::Sink(args) => mailguard::sink::run(args),
         Command::Load(args) => mailguard::load::run(args),

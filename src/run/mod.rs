@@ -202,7 +202,7 @@ pub fn run(args: Args) -> Result<(), String> {
     let pool =
         Pool::start(lanes, &config).map_err(|why| format!("cannot start a worker: {why}"))?;
     if !args.no_jail {
-        jail.close();
+        jail.close(&[]);
     }
     // Nobody need be reading.
     let _ = writeln!(std::io::stderr(), "{}", Ready(&args, features, &jail));
