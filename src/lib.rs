@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod jail;
 pub mod limits;
 pub mod load;
+pub mod observe;
 pub mod operator;
 pub mod personality;
 pub mod policy;

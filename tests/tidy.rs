@@ -25,6 +25,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "sink",
             "load",
             "console",
+            "observe",
             "operator",
             "main",
         ],
@@ -33,8 +34,8 @@ const FLOORS: &[(&str, &[&str])] = &[
 
 /// Shell modules that build on each other: the one may import the others.
 const WITHIN_SHELL: &[(&str, &[&str])] = &[
-    ("pool", &["device"]),
-    ("run", &["device", "jail", "pool", "personality"]),
+    ("pool", &["device", "observe"]),
+    ("run", &["device", "jail", "observe", "pool", "personality"]),
     ("sink", &["load"]),
     ("operator", &["console", "personality"]),
 ];
