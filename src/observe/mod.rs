@@ -5,13 +5,18 @@
 //! `http`).
 
 mod config;
+mod http;
+mod latency;
 mod limiter;
 mod logger;
 mod message;
+mod metrics;
 mod render;
 mod ring;
 mod tcp;
 
 pub use config::{Device, Host, LogConfig, RATE, Rule, Stamp, Transport};
+pub use latency::{Latency, Standing};
 pub use logger::{Count, Logger, Reporter};
 pub use message::{EDITS, MESSAGES, Message, severity_of};
+pub use metrics::{Sources, answer_prometheus};

@@ -1,12 +1,14 @@
 //! `mailguard run`: the guard between two TUN legs.
 
 mod bounds;
+mod observing;
 mod panics;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -17,11 +19,13 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::counters::Counters;
 use crate::device::{Features, OpenLeg, Persistence, give_memory_back, open_leg};
 use crate::engine::EngineConfig;
-use crate::jail::Jail;
+use crate::jail::{Cell, Jail, Settle, Warden};
 use crate::limits::{STOP_PATIENCE, WORKERS_MAX};
+use crate::observe::{Logger, Sources};
 use crate::policy::{Personality, Policy};
-use crate::pool::{Lane, Pool};
+use crate::pool::{Hooks, Lane, Pool};
 use bounds::BoundsArgs;
+use observing::ObserveArgs;
 use panics::log_panics;
 
 /// What `mailguard run` is told.
@@ -99,12 +103,16 @@ pub struct Args {
     ///
     /// Without this word, once the legs are open, it gives up every capability, and can from then on
     /// neither open a file or a socket nor start or trace a program (no_new_privs, Landlock,
-    /// seccomp), as far as the kernel knows how; RUST_LOG=debug says what is in force.
+    /// seccomp), as far as the kernel knows how; RUST_LOG=debug says what is in force. With --syslog one
+    /// thread may still connect to hosts, with --metrics one may still accept.
     #[arg(long)]
     no_jail: bool,
 
     #[command(flatten)]
     bounds: BoundsArgs,
+
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -196,17 +204,42 @@ pub fn run(args: Args) -> Result<(), String> {
         midstream: args.bounds.midstream(args.fail_open),
         bounds: args.bounds.bounds().share(args.workers.into()),
     };
-    // Before the first thread, so that all of them are in it.
-    let mut jail = if args.no_jail { Jail::default() } else { Jail::enter() };
-    let signals = signals(known)?;
-    let pool =
-        Pool::start(lanes, &config).map_err(|why| format!("cannot start a worker: {why}"))?;
-    if !args.no_jail {
-        jail.close();
+    let mut warden = Warden::new(!args.no_jail);
+    // These two have a wider cell than the rest.
+    let logger = args.observe.logger(args.personality.name, &mut warden)?;
+    let metrics = args.observe.metrics(&mut warden)?;
+    // Before all other threads, so that all of them are in it.
+    let mut jail = if args.no_jail { Jail::default() } else { Jail::enter(Cell::Guard) };
+    let signals = signals(known, &mut warden)?;
+    let hooks = Hooks {
+        reporter: logger.as_ref().map(Logger::reporter),
+        settle: lanes.iter().map(|_| warden.settle(Cell::Guard)).collect(),
+    };
+    let pool = Pool::start(lanes, &config, hooks)
+        .map_err(|why| format!("cannot start a worker: {why}"))?;
+    let mut address = None;
+    if let Some((bound, sources)) = metrics {
+        let census = pool.census();
+        let workers = Box::new(move || census.take());
+        let _ = sources.send(Sources { workers, logger: logger.clone() });
+        address = Some(bound);
     }
+    warden.wait()?;
+    if !args.no_jail {
+        jail.close(Cell::Guard);
+    }
+    let ready = Ready(&args, features, address, &jail).to_string();
     // Nobody need be reading.
-    let _ = writeln!(std::io::stderr(), "{}", Ready(&args, features, &jail));
-    serve(pool, &signals)
+    let _ = writeln!(std::io::stderr(), "{ready}");
+    if let Some(logger) = &logger {
+        logger.say(ready);
+    }
+    let served = serve(pool, &signals);
+    if let Some(logger) = &logger {
+        logger.say(served.as_ref().err().map_or("stopped", String::as_str).into());
+        logger.stop();
+    }
+    served
 }
 
 fn serve(pool: Pool, signals: &Receiver<Signal>) -> Result<(), String> {
@@ -236,12 +269,17 @@ fn block_signals() -> Result<SigSet, String> {
 
 /// The signals that the guard knows, as they come. The first one that ends it has to have done so
 /// after a while, whatever hangs; the second one ends it at once.
-fn signals(known: SigSet) -> Result<Receiver<Signal>, String> {
+fn signals(known: SigSet, warden: &mut Warden) -> Result<Receiver<Signal>, String> {
     let failed = |why: std::io::Error| format!("cannot wait for signals: {why}");
     let (tell, signals) = unbounded();
     let (ending, ends) = bounded(1);
-    let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-        thread::Builder::new().name(name.into()).spawn(work).map_err(failed)
+    let mut spawn = |name: &str, work: Settle| {
+        let settle = warden.settle(Cell::Guard);
+        let settled = move || {
+            settle();
+            work();
+        };
+        thread::Builder::new().name(name.into()).spawn(settled).map_err(failed)
     };
     let wait = move || {
         let mut is_ending = false;
@@ -297,11 +335,11 @@ fn print(counters: &Counters) {
 }
 
 /// The line that says that the guard is ready.
-struct Ready<'a>(&'a Args, Features, &'a Jail);
+struct Ready<'a>(&'a Args, Features, Option<SocketAddr>, &'a Jail);
 
 impl fmt::Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(args, features, jail) = self;
+        let Self(args, features, metrics, jail) = self;
         write!(f, "guarding outside {}, inside {}, port ", args.outside, args.inside)?;
         for (place, port) in args.ports.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
@@ -314,6 +352,10 @@ impl fmt::Display for Ready<'_> {
         for (name, value) in &args.settings {
             write!(f, " {name}={value}")?;
         }
-        write!(f, ", {workers} worker{plural}, offload {offload}, {jail}")
+        write!(f, ", {workers} worker{plural}, offload {offload}")?;
+        if let Some(address) = metrics {
+            write!(f, ", metrics on {address}")?;
+        }
+        write!(f, ", {jail}")
     }
 }

@@ -1,3 +1,5 @@
+//! The logger from both of its ends.
+
 use std::io::Read;
 use std::net::UdpSocket;
 
