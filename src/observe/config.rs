@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
+use crate::config::{Logging, Transport as Wanted};
 use crate::report::Severity;
 
 use super::message::{MESSAGES, severity_of};
@@ -144,6 +145,36 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// What the configuration language says, for a device; what it has no words for is as it was in `self`: the file,
+    /// journald, JSON, mail addresses, the rate, the buffer's size.
+    #[must_use]
+    pub fn following(&self, logging: &Logging, device: Device) -> Self {
+        let level = |number: u8| Severity::ALL.get(usize::from(number)).copied();
+        let host = |host: &crate::config::LogHost| Host {
+            transport: match host.transport {
+                Wanted::Udp => Transport::Udp,
+                Wanted::Tcp => Transport::Tcp,
+            },
+            address: SocketAddr::new(host.address, host.port),
+        };
+        let rule = |(id, severity): &(u32, Option<u8>)| {
+            (*id, severity.and_then(level).map_or(Rule::Off, Rule::Level))
+        };
+        Self {
+            enable: logging.is_enabled,
+            timestamp: if logging.timestamp { Stamp::Cisco } else { Stamp::Off },
+            device,
+            buffered: logging.buffered.and_then(level),
+            console: logging.console.and_then(level),
+            monitor: logging.monitor.and_then(level),
+            trap: logging.trap.and_then(level),
+            hosts: logging.hosts.iter().map(host).collect(),
+            facility: logging.facility,
+            messages: logging.messages.iter().map(rule).collect(),
+            ..self.clone()
+        }
+    }
+
     /// The severity of a message; nothing if it is off.
     pub fn severity(&self, id: u32) -> Option<Severity> {
         match self.messages.get(&id) {
@@ -199,6 +230,36 @@ mod tests {
         config.messages.insert(302_013, Rule::Off);
         assert_eq!(config.severity(302_013), None);
         assert_eq!(config.wanted(None), Some(Severity::Errors));
+    }
+
+    #[test]
+    fn the_configuration_language_is_followed_and_the_rest_stays() {
+        let was = LogConfig { json: true, file: Some(Severity::Errors), ..LogConfig::default() };
+        let host = crate::config::LogHost {
+            interface: "inside".into(),
+            address: "2001:db8::1".parse().unwrap(),
+            transport: Wanted::Tcp,
+            port: 1470,
+        };
+        let logging = Logging {
+            is_enabled: true,
+            timestamp: true,
+            trap: Some(6),
+            facility: 23,
+            hosts: vec![host],
+            messages: vec![(302_013, None), (106_015, Some(7))],
+            ..Logging::default()
+        };
+        let config = was.following(&logging, Device::Pix);
+        assert_eq!((config.enable, config.timestamp, config.facility), (true, Stamp::Cisco, 23));
+        assert_eq!((config.trap, config.console), (Some(Severity::Informational), None));
+        assert_eq!((config.json, config.file, config.device), (true, was.file, Device::Pix));
+        let address = "[2001:db8::1]:1470".parse().unwrap();
+        assert_eq!(config.hosts, [Host { transport: Transport::Tcp, address }]);
+        assert_eq!(config.severity(302_013), None);
+        assert_eq!(config.severity(106_015), Some(Severity::Debugging));
+        let back = config.following(&Logging::default(), Device::Asa);
+        assert_eq!(back, was);
     }
 
     #[test]

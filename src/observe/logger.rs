@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Subscriber {
     level: Option<Severity>,
-    lines: Sender<Arc<str>>,
+    lines: Sender<String>,
 }
 
 /// How often a message was logged, and how often it was suppressed.
@@ -176,7 +176,7 @@ impl Logger {
     }
 
     /// The lines of the buffer, the oldest first (`show logging`).
-    pub fn buffer(&self) -> Vec<Arc<str>> {
+    pub fn buffer(&self) -> Vec<String> {
         locked(&self.shared.ring).lines()
     }
 
@@ -187,7 +187,7 @@ impl Logger {
 
     /// Live lines up to that severity (`debug`), or as `logging monitor` says (`terminal monitor`). Who does not
     /// read fast enough misses some; who drops the receiver has unsubscribed.
-    pub fn subscribe(&self, level: Option<Severity>) -> Receiver<Arc<str>> {
+    pub fn subscribe(&self, level: Option<Severity>) -> Receiver<String> {
         let (lines, receiver) = bounded(LOG_SUBSCRIBED_MAX);
         locked(&self.shared.subscribers).push(Subscriber { level, lines });
         self.shared.settle_level();
@@ -338,9 +338,9 @@ impl Desk {
     fn put(&mut self, message: &Message, severity: Severity) {
         let (now, moment) = (self.now(), timestamp());
         let config = &self.config;
-        let line: Arc<str> = render::line(message, severity, moment, config).into();
+        let line = render::line(message, severity, moment, config);
         if self.hears(config.buffered, severity) {
-            locked(&self.shared.ring).push(Arc::clone(&line), config.buffer_octets);
+            locked(&self.shared.ring).push(line.clone(), config.buffer_octets);
         }
         self.put_to_subscribers(&line, severity);
         let (console, file) =
@@ -349,7 +349,7 @@ impl Desk {
             let text = if config.json {
                 render::json(message, severity, moment, config)
             } else {
-                line.to_string()
+                line.clone()
             } + "\n";
             let mut failed = false;
             if console {
@@ -381,7 +381,7 @@ impl Desk {
         self.shared.undelivered.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 
-    fn put_to_subscribers(&self, line: &Arc<str>, severity: Severity) {
+    fn put_to_subscribers(&self, line: &str, severity: Severity) {
         let mut subscribers = locked(&self.shared.subscribers);
         let before = subscribers.len();
         subscribers.retain(|one| {
@@ -390,7 +390,7 @@ impl Desk {
                 None => self.hears(self.config.monitor, severity),
             };
             let gone = |error| matches!(error, TrySendError::Disconnected(_));
-            !hears || !one.lines.try_send(Arc::clone(line)).is_err_and(gone)
+            !hears || !one.lines.try_send(line.to_owned()).is_err_and(gone)
         });
         let has_left = subscribers.len() < before;
         drop(subscribers);

@@ -1,18 +1,17 @@
 //! The last messages, as many as the buffer takes (`logging buffered`, `show logging`).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Lines, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    lines: VecDeque<Arc<str>>,
+    lines: VecDeque<String>,
     octets: usize,
 }
 
 impl Ring {
     /// Adds a line; the oldest give way until no more than `max` octets are kept, line ends included.
-    pub(super) fn push(&mut self, line: Arc<str>, max: usize) {
+    pub(super) fn push(&mut self, line: String, max: usize) {
         self.octets += line.len() + 1;
         self.lines.push_back(line);
         while self.octets > max {
@@ -22,7 +21,7 @@ impl Ring {
     }
 
     /// All that is kept.
-    pub(super) fn lines(&self) -> Vec<Arc<str>> {
+    pub(super) fn lines(&self) -> Vec<String> {
         self.lines.iter().cloned().collect()
     }
 
@@ -42,7 +41,7 @@ mod tests {
         for line in ["one", "two", "three"] {
             ring.push(line.into(), 10);
         }
-        assert_eq!(ring.lines(), ["two".into(), "three".into()] as [Arc<str>; 2]);
+        assert_eq!(ring.lines(), ["two", "three"]);
         ring.push("longer than the buffer is".into(), 10);
         assert!(ring.lines().is_empty());
         ring.push("one".into(), 10);
