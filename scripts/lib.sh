@@ -5,7 +5,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 target=$CARGO_TARGET_DIR
-# What belongs to the build but is not made by cargo: unpacked mail servers.
+# What belongs to the build but is not made by cargo: unpacked mail servers and watchers.
 mta_dir=$target/mta
 
 say() { printf '%s\n' "$*"; }
@@ -70,11 +70,11 @@ install_test_tools() {
     compgen -G '/usr/lib/*/sasl2/libplain.so' >/dev/null || install_packages libsasl2-modules
 }
 
-# unpack_mta PACKAGE: unpacks a mail server, and the libraries that are missing here, into
-# $mta_dir/PACKAGE. Debian's mail servers exclude each other as packages, and installing one starts
+# unpack_package PACKAGE: unpacks a server, and the libraries that are missing here, into
+# $mta_dir/PACKAGE. Debian's mail servers exclude each other as packages, and installing a server starts
 # it: nothing of that happens here, the lab lays the unpacked tree over the root of a private mount
 # namespace (tests/lab/overlay.py).
-unpack_mta() {
+unpack_package() {
     local package=$1 into=$mta_dir/$1 work uri
     [ ! -e "$into/.complete" ] || return 0
     command -v apt-get >/dev/null || die "no apt-get here to fetch $package with"
@@ -112,6 +112,9 @@ unpack_mta() {
 
 # shellcheck disable=SC2034 # used by those who source this
 all_mtas=(postfix exim4-daemon-light opensmtpd sendmail-bin)
+# What reads logs and metrics.
+# shellcheck disable=SC2034
+all_watchers=(prometheus rsyslog)
 
 build_release() {
     install_build_tools

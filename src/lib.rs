@@ -3,6 +3,7 @@
 //! The core does no I/O: it has no socket, clock, thread or randomness. ARCHITECTURE.md has the
 //! floors, the walk of one packet and the laws.
 
+pub mod check;
 pub mod config;
 pub mod console;
 pub mod counters;
@@ -14,8 +15,10 @@ pub mod flow;
 pub mod fuzz;
 pub mod inspect;
 pub mod jail;
+pub mod keeper;
 pub mod limits;
 pub mod load;
+pub mod observe;
 pub mod operator;
 pub mod personality;
 pub mod policy;

@@ -209,6 +209,39 @@ pub const REPORTS_MAX: usize = 64;
 /// Octets of a line that a report quotes: more than the longest address (RFC 5321 section 4.5.3.1.3).
 pub const QUOTED_OCTETS_MAX: usize = 320;
 
+/// Of so many packets one is timed.
+pub const LATENCY_SAMPLED_ONE_IN: u32 = 64;
+
+/// Reports that wait for the logger: a second's worth of a flood that it could not log anyway.
+pub const LOG_REPORTS_MAX: usize = 4096;
+
+/// Lines that wait for one who looks on.
+pub const LOG_SUBSCRIBED_MAX: usize = 1024;
+
+/// What the logger may take to send the rest when the guard ends.
+pub const LOG_FLUSH_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Octets that wait for a syslog host over TCP: some two thousand lines.
+pub const SYSLOG_BACKLOG_OCTETS_MAX: usize = 256 << 10;
+
+/// How long a connection to a syslog host may take to be made.
+pub const SYSLOG_CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause before a syslog host is tried again; it doubles each time.
+pub const SYSLOG_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+pub const SYSLOG_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// A request for metrics; Prometheus sends some hundred octets.
+pub const HTTP_REQUEST_OCTETS_MAX: usize = 8192;
+
+/// Header fields of one.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// How long one may take: others wait meanwhile.
+pub const HTTP_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A limit that is reached again and again is logged no more often than this.
 pub const LIMIT_LOG_PAUSE: Duration = Duration::from_secs(1);
 

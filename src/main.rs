@@ -19,6 +19,13 @@ enum Command {
     Run(mailguard::run::Args),
     /// Speak with a running guard: at a terminal, or by a script on standard input.
     Console(mailguard::console::Args),
+    /// Say what is wrong with a configuration, without privileges and without doing it.
+    Check(mailguard::check::Args),
+    /// Print the reference of all commands of the configuration and the console, in Markdown.
+    Reference,
+    /// Keep the configuration of a guard: it starts this itself.
+    #[command(hide = true)]
+    Keep(mailguard::keeper::Args),
     /// List the devices that can be shown, or the knobs of one with their sources.
     Personality(mailguard::personality::Args),
     /// Accept mail, check it, count it and discard it: the server end of the lab and the demo.
@@ -57,6 +64,9 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run(args) => mailguard::run::run(args),
         Command::Console(args) => return mailguard::console::run(&args),
+        Command::Check(args) => return mailguard::check::run(&args),
+        Command::Reference => mailguard::check::reference(),
+        Command::Keep(args) => mailguard::keeper::run(&args),
         Command::Personality(args) => mailguard::personality::run(&args),
         Command::Sink(args) => mailguard::sink::run(args),
         Command::Load(args) => mailguard::load::run(args),

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use mailguard::console::{Factory, Listeners, Said, Session, hash_password, verify_password};
-use mailguard::jail::Jail;
+use mailguard::jail::{Cell, Jail, Warden};
 
 use fake::Fake;
 
@@ -67,12 +67,13 @@ fn consoles_come_and_go_in_the_jail() {
         .collect();
     let early = TcpStream::connect(telnet).expect("a queue");
 
-    let mut jail = Jail::enter();
+    let mut warden = Warden::new(true);
+    let mut jail = Jail::enter(Cell::Guard);
     let local: Factory = Arc::new(|| Box::new(Busy(Fake::default())));
     let remote: Factory = Arc::new(|| Box::new(Fake::locked()));
-    let doors = listeners.start(&local, &remote).expect("threads");
-    assert_eq!(doors.len(), 2);
-    jail.close(&doors);
+    listeners.start(&local, &remote, &mut warden).expect("threads");
+    warden.wait().expect("all of them");
+    jail.close(Cell::Guard);
     assert!(jail.to_string().contains("seccomp"), "{jail}");
     assert!(TcpStream::connect(telnet).is_err(), "it is shut");
 

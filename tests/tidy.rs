@@ -25,7 +25,10 @@ const FLOORS: &[(&str, &[&str])] = &[
             "sink",
             "load",
             "console",
+            "observe",
             "operator",
+            "keeper",
+            "check",
             "main",
         ],
     ),
@@ -33,10 +36,13 @@ const FLOORS: &[(&str, &[&str])] = &[
 
 /// Shell modules that build on each other: the one may import the others.
 const WITHIN_SHELL: &[(&str, &[&str])] = &[
-    ("pool", &["device"]),
-    ("run", &["device", "jail", "pool", "personality"]),
+    ("pool", &["device", "observe"]),
+    ("run", &["console", "device", "jail", "keeper", "observe", "operator", "pool", "personality"]),
     ("sink", &["load"]),
     ("operator", &["console", "personality"]),
+    ("console", &["jail"]),
+    ("keeper", &["operator"]),
+    ("check", &["keeper"]),
 ];
 
 /// What the core must not name: it has no clock, socket, thread or randomness.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::logging::Logging;
-use crate::policy::{Action, Match, Personality, Timeouts};
+use crate::policy::{Action, Knob, Match, Personality, Timeouts};
 
 /// What the generations of the device have in common in their language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -259,6 +259,38 @@ impl Config {
             Family::Mailhost => {}
             Family::Fixup | Family::Own => config.fixups = vec![(25, 25)],
             Family::Inspect | Family::Maps => config.add_global_policy(Some(None)),
+        }
+        config
+    }
+
+    /// The configuration that the words of a command line are.
+    pub fn of_words(
+        personality: &'static Personality,
+        knobs: &[(String, String)],
+        ports: &[u16],
+    ) -> Self {
+        let mut config = Self::factory(personality.name);
+        for (name, value) in knobs {
+            if let Some(knob) = Knob::named(name) {
+                config.knobs.retain(|(of, _)| *of != knob.name);
+                config.knobs.push((knob.name, value.clone()));
+            }
+        }
+        match config.family() {
+            Family::Inspect | Family::Maps => {
+                config.inspect_ports_no_more(25, 25);
+                ports.iter().for_each(|port| config.inspect_ports(*port, *port));
+            }
+            Family::Mailhost => config.mailhosts.push(Mailhost {
+                interfaces: None,
+                addresses: ("0.0.0.0".into(), "0.0.0.0".into()),
+                limits: Vec::new(),
+            }),
+            Family::Fixup | Family::Own => {
+                config.fixups = ports.iter().map(|port| (*port, *port)).collect();
+                config.fixups.sort_unstable();
+                config.fixups.dedup();
+            }
         }
         config
     }

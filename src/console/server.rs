@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +24,7 @@ use super::protocol::{Json, Say};
 use super::session::Session;
 use super::socket::{listen_at, listen_on};
 use super::telnet::{TOO_MANY_ATTEMPTS, Telnet};
+use crate::jail::{Cell, Warden};
 use crate::limits::{CONSOLES_MAX, TELNET_CONSOLES_MAX, TURNED_AWAY_MAX};
 
 /// When the process has no descriptor left, or nothing else can be accepted: so long until the next try.
@@ -77,34 +78,42 @@ impl Listeners {
 
     /// Starts the threads that serve, until the process ends; `local` makes the sessions of those who
     /// come by the Unix socket, and `remote` of those who come by telnet, which should ask for a password
-    /// first. Returns the descriptors that accept: the jail has to let them.
+    /// first. `warden` has the threads lock themselves up.
     ///
     /// # Errors
     ///
     /// The process has no thread left.
-    pub fn start(self, local: &Factory, remote: &Factory) -> io::Result<Vec<RawFd>> {
+    pub fn start(self, local: &Factory, remote: &Factory, warden: &mut Warden) -> io::Result<()> {
         let mut doors = Vec::new();
         let attempts = Arc::new(Mutex::new(Attempts::new(self.patience.pause)));
         if let Some(listener) = self.local {
-            let desk = Desk::start("console", CONSOLES_MAX, local, self.patience, &attempts)?;
+            let desk =
+                Desk::start("console", CONSOLES_MAX, local, self.patience, &attempts, warden)?;
             doors.push(Door { listener: Listener::Local(listener), desk });
         }
         if let Some(listener) = self.remote {
-            let desk =
-                Desk::start("telnet", TELNET_CONSOLES_MAX, remote, self.patience, &attempts)?;
+            let desk = Desk::start(
+                "telnet",
+                TELNET_CONSOLES_MAX,
+                remote,
+                self.patience,
+                &attempts,
+                warden,
+            )?;
             doors.push(Door { listener: Listener::Remote(listener), desk });
         }
-        let descriptors = doors.iter().map(|door| door.listener.fd().as_raw_fd()).collect();
         if !doors.is_empty() {
             let mut porter =
                 Porter { doors, attempts, leaving: VecDeque::new(), linger: self.patience.linger };
+            let settle = warden.settle(Cell::Console);
             thread::Builder::new().name("porter".into()).spawn(move || {
+                settle();
                 loop {
                     porter.round();
                 }
             })?;
         }
-        Ok(descriptors)
+        Ok(())
     }
 }
 
@@ -169,6 +178,7 @@ impl Desk {
         factory: &Factory,
         patience: Patience,
         attempts: &Arc<Mutex<Attempts>>,
+        warden: &mut Warden,
     ) -> io::Result<Self> {
         // Whoever has a place has room in the queue.
         let (queue, callers) = bounded(places);
@@ -182,7 +192,11 @@ impl Desk {
                 attempts: Arc::clone(attempts),
                 patience,
             };
-            thread::Builder::new().name(format!("{name}-{place}")).spawn(move || hand.run())?;
+            let settle = warden.settle(Cell::Console);
+            thread::Builder::new().name(format!("{name}-{place}")).spawn(move || {
+                settle();
+                hand.run();
+            })?;
         }
         Ok(Self { places, taken, wanted, queue })
     }

@@ -129,11 +129,7 @@ impl Operator {
     /// Listens as long as the session wants to see something.
     fn listen(&mut self) {
         let wants = self.debug || self.is_monitoring;
-        if !wants {
-            self.monitor = None;
-        } else if self.monitor.is_none() {
-            self.monitor = self.device.guard().listen();
-        }
+        self.monitor = if wants { self.device.guard().listen(self.debug) } else { None };
     }
 
     pub(super) fn reload(&mut self) -> Said {

@@ -31,7 +31,7 @@ pub trait Guard: Send + Sync {
     fn memory_max(&self) -> usize;
 
     /// Messages go where this says.
-    fn log(&self, _logging: &Logging) {}
+    fn log(&self, _logging: &Logging, _personality: &'static str) {}
 
     /// The buffer of messages, the oldest first.
     fn logged(&self) -> Vec<String> {
@@ -41,8 +41,8 @@ pub trait Guard: Send + Sync {
     /// Empties it.
     fn clear_log(&self) {}
 
-    /// Messages from now on, as they come.
-    fn listen(&self) -> Option<crossbeam_channel::Receiver<String>> {
+    /// Messages from now on, as they come: those that `logging monitor` wants, or all of them.
+    fn listen(&self, _all: bool) -> Option<crossbeam_channel::Receiver<String>> {
         None
     }
 }
@@ -154,7 +154,7 @@ impl Device {
             self.guard.install(policy, after.timeouts);
         }
         if before.logging != after.logging || before.family() != after.family() {
-            self.guard.log(&after.logging);
+            self.guard.log(&after.logging, after.personality);
         }
     }
 

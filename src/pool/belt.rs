@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::counters::Counters;
 use crate::device::Bell;
 use crate::direction::Leg;
 use crate::engine::{Control, Filter};
 use crate::flow::View;
 use crate::limits::{BELT_PACKETS_MAX, PACKET_OCTETS_MAX};
+use crate::observe::Standing;
 use crate::wire::offload::Offload;
 
 /// Room for one packet.
@@ -25,8 +25,8 @@ pub(super) fn room() -> Room {
 pub(super) enum Order {
     /// For the engine.
     Control(Control),
-    /// Tell the counters.
-    Count(Sender<Counters>),
+    /// Tell how it is.
+    Count(Sender<Standing>),
     /// Show connections, so many at most, and say how many there are.
     Show(Filter, usize, Sender<(Vec<View>, usize)>),
     /// End.

@@ -24,6 +24,7 @@ use crate::device::{Bell, Queue};
 use crate::engine::{Control, EngineConfig, Filter, owner};
 use crate::flow::View;
 use crate::limits::ORDERS_MAX;
+use crate::observe::{Reporter, Standing};
 use belt::{Belts, Order};
 use worker::Worker;
 
@@ -39,10 +40,19 @@ pub struct Lane {
     pub inside: Queue,
 }
 
+/// What the workers are given besides packets.
+#[derive(Default)]
+pub struct Hooks {
+    /// Where they report to.
+    pub reporter: Option<Reporter>,
+    /// What each does first, if anything.
+    pub settle: Vec<Box<dyn FnOnce() + Send>>,
+}
+
 /// Which of `workers` owns the flow of a packet, given the seed.
 type Owner = fn(&[u8], usize, u64) -> usize;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Hand {
     orders: Sender<Order>,
     bell: Arc<Bell>,
@@ -73,11 +83,17 @@ impl Pool {
     /// # Errors
     ///
     /// The process has no descriptor or no thread left.
-    pub fn start(lanes: Vec<Lane>, config: &EngineConfig) -> io::Result<Self> {
-        Self::start_with(lanes, config, owner)
+    pub fn start(lanes: Vec<Lane>, config: &EngineConfig, hooks: Hooks) -> io::Result<Self> {
+        Self::start_with(lanes, config, hooks, owner)
     }
 
-    fn start_with(lanes: Vec<Lane>, config: &EngineConfig, owner: Owner) -> io::Result<Self> {
+    fn start_with(
+        lanes: Vec<Lane>,
+        config: &EngineConfig,
+        hooks: Hooks,
+        owner: Owner,
+    ) -> io::Result<Self> {
+        let mut settle = hooks.settle.into_iter();
         let origin = Clock::now();
         let (report, failures) = unbounded();
         let (gone, crowds) = bounded(1);
@@ -89,8 +105,13 @@ impl Pool {
             let name = format!("worker-{}", belts.own);
             let mut worker = Worker::new(lane, belts, incoming, config, owner, origin);
             worker.tells_of_crowds(gone.clone());
+            worker.reports_to(hooks.reporter.clone());
+            let settle = settle.next();
             let (report, end, tag) = (report.clone(), end.clone(), name.clone());
             thread::Builder::new().name(name).spawn(move || {
+                if let Some(settle) = settle {
+                    settle();
+                }
                 let failure = match catch_unwind(AssertUnwindSafe(|| worker.run())) {
                     Ok(end) => end.err(),
                     Err(panic) => Some(format!("{tag} panicked: {}", panic_text(panic.as_ref()))),
@@ -126,13 +147,12 @@ impl Pool {
 
     /// The counters of all workers, summed. One that does not answer in time is left out.
     pub fn counters(&self) -> Counters {
-        let (answer, answers) = bounded(self.hands.len());
-        for hand in &self.hands {
-            hand.order(Order::Count(answer.clone()));
-        }
-        let deadline = Clock::now() + PATIENCE;
-        let answers = self.hands.iter().map(|_| answers.recv_deadline(deadline));
-        sum(answers.flatten())
+        sum(self.census().take().into_iter().map(|one| one.counters))
+    }
+
+    /// One who can ask the workers how they are.
+    pub fn census(&self) -> Census {
+        Census { hands: self.hands.clone() }
     }
 
     /// Connections of whom it concerns, `most` of each worker at most, and how many there are.
@@ -165,6 +185,27 @@ impl Pool {
             Err(format!("{late} of {} workers did not stop", self.hands.len()))
         };
         (sum(told.into_iter()), all)
+    }
+}
+
+/// Asks the workers how they are.
+#[derive(Debug)]
+pub struct Census {
+    hands: Vec<Hand>,
+}
+
+impl Census {
+    /// What each worker says, in their order. One that does not answer in time is left out.
+    pub fn take(&self) -> Vec<Standing> {
+        let (answer, answers) = bounded(self.hands.len());
+        for hand in &self.hands {
+            hand.order(Order::Count(answer.clone()));
+        }
+        let deadline = Clock::now() + PATIENCE;
+        let answers = self.hands.iter().map(|_| answers.recv_deadline(deadline));
+        let mut all: Vec<_> = answers.flatten().collect();
+        all.sort_unstable_by_key(|standing| standing.worker);
+        all
     }
 }
 
@@ -249,7 +290,7 @@ mod tests {
     #[test]
     fn a_packet_crosses_from_leg_to_leg() {
         let (lanes, wires) = lanes(1);
-        let pool = Pool::start(lanes, &relay()).expect("a worker");
+        let pool = Pool::start(lanes, &relay(), Hooks::default()).expect("a worker");
         wires[0].outside.send(&syn(4000)).expect("room in a socket");
         assert_eq!(received(&wires[0].inside)[20..24], syn(4000)[20..24]);
         pool.control(&Control::Install(Policy::default()));
@@ -261,7 +302,8 @@ mod tests {
     #[test]
     fn a_packet_that_came_to_the_wrong_worker_is_handed_to_its_owner() {
         let (lanes, wires) = lanes(3);
-        let pool = Pool::start_with(lanes, &relay(), |_, _, _| 2).expect("workers");
+        let pool =
+            Pool::start_with(lanes, &relay(), Hooks::default(), |_, _, _| 2).expect("workers");
         for (port, wires) in [4000, 4001, 4002].into_iter().zip(&wires) {
             wires.outside.send(&syn(port)).expect("room in a socket");
         }
@@ -293,7 +335,7 @@ mod tests {
         let (lanes, wires) = lanes(3);
         let policy = Policy::default();
         let config = EngineConfig { policy, ..relay() };
-        let pool = Pool::start(lanes, &config).expect("workers");
+        let pool = Pool::start(lanes, &config, Hooks::default()).expect("workers");
         let mut owners = Vec::new();
         for port in 4000..4040 {
             let [last, first] = syn_in_fragments(port);
@@ -313,7 +355,8 @@ mod tests {
     fn a_worker_that_panics_is_reported() {
         let (lanes, wires) = lanes(2);
         let pool =
-            Pool::start_with(lanes, &relay(), |_, _, _| panic!("on purpose")).expect("workers");
+            Pool::start_with(lanes, &relay(), Hooks::default(), |_, _, _| panic!("on purpose"))
+                .expect("workers");
         wires[1].inside.send(&syn(4000)).expect("room in a socket");
         let failure = pool.failures().recv_timeout(Duration::from_secs(10));
         assert_eq!(failure.as_deref(), Ok("worker-1 panicked: on purpose"));
@@ -331,7 +374,7 @@ mod tests {
                 thread::park();
             }
         };
-        let pool = Pool::start_with(lanes, &relay(), hang).expect("workers");
+        let pool = Pool::start_with(lanes, &relay(), Hooks::default(), hang).expect("workers");
         wires[1].inside.send(&syn(4000)).expect("room in a socket");
         while !HANGS.load(Ordering::Acquire) {
             thread::yield_now();

@@ -12,7 +12,9 @@ use crate::counters::{Counters, DropReason, Event};
 use crate::device::{Bell, Gone, Incoming, Queue, Taken, wait};
 use crate::direction::Leg;
 use crate::engine::{Assembled, Control, Engine, EngineConfig, Outbox};
-use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN};
+use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN, LATENCY_SAMPLED_ONE_IN};
+use crate::observe::{Latency, Reporter, Standing};
+use crate::report::{Report, Severity, What};
 use crate::time::Instant;
 use crate::wire::offload::Offload;
 
@@ -62,6 +64,10 @@ pub(super) struct Worker {
     crowd: u64,
     gone: Option<Sender<()>>,
     limits: LimitWatch,
+    reporter: Option<Reporter>,
+    latency: Latency,
+    /// Packets since one was timed.
+    untimed: u32,
 }
 
 impl Worker {
@@ -73,9 +79,12 @@ impl Worker {
         owner: Owner,
         origin: Clock,
     ) -> Self {
+        let mut engine = Engine::new(config.clone());
+        // The numbers of all workers together count up, and no two are the same.
+        engine.number_connections(belts.own as u64 + 1, belts.workers() as u64);
         Self {
             exit: Exit { lane, drops: Counters::default() },
-            engine: Engine::new(config.clone()),
+            engine,
             outbox: Outbox::default(),
             room: room(),
             bell: belts.own_bell(),
@@ -88,6 +97,9 @@ impl Worker {
             crowd: 0,
             gone: None,
             limits: LimitWatch::default(),
+            reporter: None,
+            latency: Latency::default(),
+            untimed: 0,
         }
     }
 
@@ -95,6 +107,30 @@ impl Worker {
     /// packet may wait.
     pub(super) fn tells_of_crowds(&mut self, gone: Sender<()>) {
         self.gone = Some(gone);
+    }
+
+    /// Where the worker reports to.
+    pub(super) fn reports_to(&mut self, reporter: Option<Reporter>) {
+        self.reporter = reporter;
+    }
+
+    /// Makes as much of reports as is wanted now.
+    fn listen(&mut self) {
+        if let Some(reporter) = &self.reporter {
+            self.engine.report(reporter.level());
+        }
+    }
+
+    /// Hands over what the last call has reported.
+    fn report(&mut self) {
+        let reports = self.engine.reports();
+        if let Some(reporter) = self.reporter.as_ref().filter(|_| !reports.is_empty()) {
+            reports.drain().for_each(|report| reporter.tell(report));
+            let lost = reports.take_lost();
+            if lost > 0 {
+                reporter.lose(lost);
+            }
+        }
     }
 
     fn watch_crowd(&mut self) {
@@ -134,6 +170,7 @@ impl Worker {
             let lane = &self.exit.lane;
             let ready = wait(&lane.outside, &lane.inside, &self.bell, timeout)?;
             now = self.now();
+            self.listen();
             if ready.bell {
                 self.bell.silence();
                 if !self.obey(now)? {
@@ -150,6 +187,7 @@ impl Worker {
             if self.engine.next_deadline().is_some_and(|at| at <= now) {
                 self.outbox.clear();
                 self.engine.handle_deadline(now, &mut self.outbox);
+                self.report();
                 self.exit.flush(&self.outbox, &[])?;
                 self.watch_crowd();
             }
@@ -161,6 +199,12 @@ impl Worker {
         let counters = self.counters();
         for (name, times, meaning) in self.limits.look(now, &counters) {
             log::warn!("worker {}: {name}, {times} times: {}", self.belts.own, meaning.trim());
+            let worker = self.belts.own;
+            let what = What::LimitReached { worker, name, times, meaning };
+            let wants = |reporter: &&Reporter| reporter.level() >= Some(Severity::Warnings);
+            if let Some(reporter) = self.reporter.as_ref().filter(wants) {
+                reporter.tell(Report { connection: None, what });
+            }
         }
         self.limits.next_look(&counters)
     }
@@ -179,11 +223,25 @@ impl Worker {
                 Incoming::Empty => break,
             };
             let mut room = core::mem::take(&mut self.room);
+            let began = self.is_sampled().then(Clock::now);
             let done = self.take(now, leg, offload, len, &mut room);
+            if let Some(began) = began {
+                self.latency.add(began.elapsed());
+            }
             self.room = room;
             done?;
         }
         Ok(())
+    }
+
+    /// Whether the next packet is timed: a clock costs as much as a small packet does, so it is one in many.
+    fn is_sampled(&mut self) -> bool {
+        self.untimed += 1;
+        let is_due = self.untimed >= LATENCY_SAMPLED_ONE_IN;
+        if is_due {
+            self.untimed = 0;
+        }
+        is_due
     }
 
     /// Takes the packet of `len` octets in `room`: it is this worker's, or goes to whose it is. A
@@ -216,7 +274,9 @@ impl Worker {
         self.outbox.clear();
         let packet = &mut room[..len];
         self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
-        self.exit.flush(&self.outbox, packet)
+        let left = self.exit.flush(&self.outbox, packet);
+        self.report();
+        left
     }
 
     /// Whether the packet is this worker's; if not, it has gone to its owner.
@@ -259,7 +319,7 @@ impl Worker {
             match order {
                 Order::Control(control) => self.control(now, control)?,
                 // Whoever asked may have gone away.
-                Order::Count(answer) => drop(answer.try_send(self.counters())),
+                Order::Count(answer) => drop(answer.try_send(self.standing())),
                 Order::Show(filter, most, answer) => {
                     drop(answer.try_send(self.engine.connections(now, filter, most)));
                 }
@@ -272,7 +332,13 @@ impl Worker {
     fn control(&mut self, now: Instant, control: Control) -> Result<(), Failure> {
         self.outbox.clear();
         self.engine.handle_control(now, control, &mut self.outbox);
+        self.report();
         self.exit.flush(&self.outbox, &[])
+    }
+
+    fn standing(&self) -> Standing {
+        let (worker, latency) = (self.belts.own, self.latency.clone());
+        Standing { worker, counters: self.counters(), latency }
     }
 
     /// What the engine counted, and what the legs would not take.

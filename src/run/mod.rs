@@ -1,12 +1,15 @@
 //! `mailguard run`: the guard between two TUN legs.
 
 mod bounds;
+mod observing;
+mod operating;
 mod panics;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -14,14 +17,19 @@ use std::thread;
 use crossbeam_channel::{Receiver, bounded, select, unbounded};
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::config::Config;
 use crate::counters::Counters;
 use crate::device::{Features, OpenLeg, Persistence, give_memory_back, open_leg};
 use crate::engine::EngineConfig;
-use crate::jail::Jail;
+use crate::jail::{Cell, Jail, Settle, Warden};
 use crate::limits::{STOP_PATIENCE, WORKERS_MAX};
-use crate::policy::{Personality, Policy};
-use crate::pool::{Lane, Pool};
+use crate::observe::Sources;
+use crate::operator::Device;
+use crate::policy::{Bounds, Personality};
+use crate::pool::{Hooks, Lane, Pool};
 use bounds::BoundsArgs;
+use observing::ObserveArgs;
+use operating::{OperateArgs, PASSWORDS, Running, serve_consoles};
 use panics::log_panics;
 
 /// What `mailguard run` is told.
@@ -99,12 +107,19 @@ pub struct Args {
     ///
     /// Without this word, once the legs are open, it gives up every capability, and can from then on
     /// neither open a file or a socket nor start or trace a program (no_new_privs, Landlock,
-    /// seccomp), as far as the kernel knows how; RUST_LOG=debug says what is in force.
+    /// seccomp), as far as the kernel knows how; RUST_LOG=debug says what is in force. With --syslog one
+    /// thread may still connect to hosts, with --metrics one may still accept.
     #[arg(long)]
     no_jail: bool,
 
     #[command(flatten)]
     bounds: BoundsArgs,
+
+    #[command(flatten)]
+    observe: ObserveArgs,
+
+    #[command(flatten)]
+    operate: OperateArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -130,7 +145,7 @@ ipproto tcp): the guard puts them together itself. Only with --personality off d
 they came.
 
 Signals: SIGINT and SIGTERM stop the guard, and its counters are printed; a second one ends it at
-once. SIGUSR1 prints the counters while it runs.";
+once. SIGUSR1 prints the counters while it runs, SIGHUP reads the configuration again.";
 
 /// An interface name that the kernel takes (`dev_valid_name` in net/core/dev.c) and that names one
 /// device.
@@ -158,13 +173,13 @@ impl Args {
         if self.no_offload { Features::Plain } else { Features::Offload }
     }
 
-    /// The personality with the knobs that were set.
-    fn personality(&self) -> Result<Arc<Personality>, String> {
-        let mut personality = self.personality.clone();
-        for (name, value) in &self.settings {
-            personality.set(name, value).map_err(|error| error.to_string())?;
+    /// The configuration that the options are.
+    fn configuration(&self) -> Config {
+        Config {
+            mss_max: self.mss_max,
+            timeouts: self.bounds.bounds().timeouts,
+            ..Config::of_words(self.personality, &self.settings, &self.ports)
         }
-        Ok(Arc::new(personality))
     }
 
     fn persistence(&self) -> Persistence {
@@ -188,32 +203,71 @@ pub fn run(args: Args) -> Result<(), String> {
     // Before the first thread, so that all of them inherit the mask.
     let known = block_signals()?;
     let (lanes, features) = open_lanes(&args)?;
+    let start = args.operate.start()?;
+    let (wanted, store) = match start {
+        Some(start) => (start.config, start.store),
+        None => (args.configuration(), None),
+    };
+    let bounds = Bounds { timeouts: wanted.timeouts, ..args.bounds.bounds() };
     let config = EngineConfig {
-        policy: Policy { mss_max: args.mss_max, ..Policy::new(args.personality()?, &args.ports) },
+        policy: wanted.policy(),
         seed: RandomState::new().build_hasher().finish(),
         offload: features == Features::Offload,
         fail_open: args.fail_open,
         midstream: args.bounds.midstream(args.fail_open),
-        bounds: args.bounds.bounds().share(args.workers.into()),
+        bounds: bounds.share(args.workers.into()),
     };
-    // Before the first thread, so that all of them are in it.
-    let mut jail = if args.no_jail { Jail::default() } else { Jail::enter() };
-    let signals = signals(known)?;
-    let pool =
-        Pool::start(lanes, &config).map_err(|why| format!("cannot start a worker: {why}"))?;
-    if !args.no_jail {
-        jail.close(&[]);
+    let listeners = args.operate.listen.open()?;
+    let mut warden = Warden::new(!args.no_jail);
+    // These two have a wider cell than the rest.
+    let logger = args.observe.logger(&wanted, &mut warden)?;
+    let metrics = args.observe.metrics(&mut warden)?;
+    // Before all other threads, so that all of them are in it.
+    let mut jail = if args.no_jail { Jail::default() } else { Jail::enter(Cell::Guard) };
+    let signals = signals(known, &mut warden)?;
+    let hooks = Hooks {
+        reporter: Some(logger.reporter()),
+        settle: lanes.iter().map(|_| warden.settle(Cell::Guard)).collect(),
+    };
+    let pool = Pool::start(lanes, &config, hooks)
+        .map_err(|why| format!("cannot start a worker: {why}"))?;
+    let pool = Arc::new(pool);
+    let mut address = None;
+    if let Some((bound, sources)) = metrics {
+        let census = pool.census();
+        let workers = Box::new(move || census.take());
+        let _ = sources.send(Sources { workers, logger: Some(logger.clone()) });
+        address = Some(bound);
     }
+    let running = Running::new(pool.clone(), logger.clone(), bounds.memory);
+    let device = Arc::new(Device::new(Arc::new(running), store, PASSWORDS, wanted));
+    let telnet = listeners.telnet();
+    serve_consoles(listeners, &device, &mut warden)?;
+    warden.wait()?;
+    if !args.no_jail {
+        jail.close(Cell::Guard);
+    }
+    let ready =
+        Ready { args: &args, features, metrics: address, telnet, jail: &jail, device: &device };
+    let ready = ready.to_string();
     // Nobody need be reading.
-    let _ = writeln!(std::io::stderr(), "{}", Ready(&args, features, &jail));
-    serve(pool, &signals)
+    let _ = writeln!(std::io::stderr(), "{ready}");
+    logger.say(ready);
+    let served = serve(&pool, &signals, &device);
+    logger.say(served.as_ref().err().map_or("stopped", String::as_str).into());
+    logger.stop();
+    served
 }
 
-fn serve(pool: Pool, signals: &Receiver<Signal>) -> Result<(), String> {
+fn serve(pool: &Pool, signals: &Receiver<Signal>, device: &Device) -> Result<(), String> {
     let failure = loop {
         select! {
             recv(signals) -> signal => match signal {
                 Ok(Signal::SIGUSR1) => print(&pool.counters()),
+                Ok(Signal::SIGHUP) => match device.reload() {
+                    Ok(_) => log::info!("the startup configuration is in force"),
+                    Err(why) => log::error!("{why}"),
+                },
                 _ => break None,
             },
             recv(pool.crowds()) -> _ => give_memory_back(),
@@ -229,24 +283,30 @@ fn serve(pool: Pool, signals: &Receiver<Signal>) -> Result<(), String> {
 
 /// Keeps the signals that the guard knows for who waits for them.
 fn block_signals() -> Result<SigSet, String> {
-    let known = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]);
+    let known =
+        SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGHUP]);
     known.thread_block().map_err(|why| format!("cannot block signals: {why}"))?;
     Ok(known)
 }
 
 /// The signals that the guard knows, as they come. The first one that ends it has to have done so
 /// after a while, whatever hangs; the second one ends it at once.
-fn signals(known: SigSet) -> Result<Receiver<Signal>, String> {
+fn signals(known: SigSet, warden: &mut Warden) -> Result<Receiver<Signal>, String> {
     let failed = |why: std::io::Error| format!("cannot wait for signals: {why}");
     let (tell, signals) = unbounded();
     let (ending, ends) = bounded(1);
-    let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-        thread::Builder::new().name(name.into()).spawn(work).map_err(failed)
+    let mut spawn = |name: &str, work: Settle| {
+        let settle = warden.settle(Cell::Guard);
+        let settled = move || {
+            settle();
+            work();
+        };
+        thread::Builder::new().name(name.into()).spawn(settled).map_err(failed)
     };
     let wait = move || {
         let mut is_ending = false;
         while let Ok(signal) = known.wait() {
-            if signal != Signal::SIGUSR1 {
+            if !matches!(signal, Signal::SIGUSR1 | Signal::SIGHUP) {
                 if is_ending {
                     process::exit(1);
                 }
@@ -297,23 +357,41 @@ fn print(counters: &Counters) {
 }
 
 /// The line that says that the guard is ready.
-struct Ready<'a>(&'a Args, Features, &'a Jail);
+struct Ready<'a> {
+    args: &'a Args,
+    features: Features,
+    metrics: Option<SocketAddr>,
+    telnet: Option<SocketAddr>,
+    jail: &'a Jail,
+    device: &'a Device,
+}
 
 impl fmt::Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(args, features, jail) = self;
+        let Self { args, features, metrics, telnet, jail, device } = self;
+        let config = device.config();
         write!(f, "guarding outside {}, inside {}, port ", args.outside, args.inside)?;
-        for (place, port) in args.ports.iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            write!(f, "{comma}{port}")?;
+        for (place, inspection) in config.policy().inspections.iter().enumerate() {
+            let (comma, ports) = (if place == 0 { "" } else { "," }, &inspection.ports);
+            write!(f, "{comma}{}", ports.start())?;
+            if ports.start() != ports.end() {
+                write!(f, "-{}", ports.end())?;
+            }
         }
         let workers = args.workers;
         let plural = if workers == 1 { "" } else { "s" };
         let offload = if *features == Features::Offload { "on" } else { "off" };
-        write!(f, ", personality {}", args.personality.name)?;
-        for (name, value) in &args.settings {
+        write!(f, ", personality {}", config.personality)?;
+        for (name, value) in &config.knobs {
             write!(f, " {name}={value}")?;
         }
-        write!(f, ", {workers} worker{plural}, offload {offload}, {jail}")
+        write!(f, ", {workers} worker{plural}, offload {offload}")?;
+        if let Some(address) = metrics {
+            write!(f, ", metrics on {address}")?;
+        }
+        if let Some(address) = telnet {
+            write!(f, ", telnet on {address}")?;
+        }
+        write!(f, ", {jail}")
     }
 }

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use mailguard::console::{Factory, Listeners, Patience, Said, Session};
+use mailguard::jail::Warden;
 use serde_json::{Value, json};
 
 use fake::Fake;
@@ -50,7 +51,7 @@ impl Served {
         let release = Arc::clone(&released);
         let local: Factory = Arc::new(move || Box::new(Fake::held(Arc::clone(&release))));
         let remote: Factory = Arc::new(|| Box::new(Fake::locked()));
-        listeners.start(&local, &remote).expect("threads");
+        listeners.start(&local, &remote, &mut Warden::new(false)).expect("threads");
         Self { directory, telnet, released }
     }
 
