@@ -309,8 +309,9 @@ pub const CONSOLE_LINE_OCTETS_MAX: usize = 2048;
 /// Octets of one such line on the Unix socket: JSON may make six of one, and puts some around them.
 pub const CONSOLE_ASK_OCTETS_MAX: usize = 6 * CONSOLE_LINE_OCTETS_MAX + 256;
 
-/// Octets of one answer to an operator: what is longer is cut, and says so. Some 40,000 lines.
-pub const CONSOLE_TEXT_OCTETS_MAX: usize = 4 << 20;
+/// Octets of one answer to an operator: what is longer is cut, and says so. Some 15,000 lines. While it
+/// waits for one who does not read, it takes twice the room, so all consoles together some 40 MB.
+pub const CONSOLE_TEXT_OCTETS_MAX: usize = 1 << 20;
 
 /// Octets that wait for an operator who does not read: beyond them his next lines wait, too.
 pub const CONSOLE_WAITING_OCTETS_MAX: usize = 64 << 10;

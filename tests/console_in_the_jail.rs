@@ -65,6 +65,11 @@ fn consoles_come_and_go_in_the_jail() {
             shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell")
         })
         .collect();
+    // From within nothing can be removed: it goes when the pipe to this one closes.
+    let mut cleaner = Command::new("sh");
+    cleaner.args(["-c", "read end; rm -r \"$0\""]).arg(&directory).stdin(Stdio::piped());
+    #[allow(clippy::zombie_processes, reason = "it outlives this process, which cannot wait")]
+    let _cleaner = cleaner.spawn().expect("a shell");
     let early = TcpStream::connect(telnet).expect("a queue");
 
     let mut warden = Warden::new(true);

@@ -335,7 +335,7 @@ mod tests {
         assert!(empty.lines.len() <= CONSOLE_WAITING_OCTETS_MAX);
     }
 
-    /// A served socket, whose thread returns how long that took.
+    /// The far end of a served socket, and the thread that serves it.
     fn served(patience: Patience) -> (UnixStream, thread::JoinHandle<()>) {
         let (near, far) = UnixStream::pair().expect("sockets");
         near.set_nonblocking(true).expect("a socket");

@@ -94,7 +94,7 @@ fn an_answer_has_a_bound() {
     let mut client = Client::welcome(&served.socket());
     let said = client.line("octets 20000000");
     let text = said["text"].as_str().expect("text");
-    assert!(text.len() < 5 << 20 && text.ends_with("too much for a console.\n"));
+    assert!(text.len() < 2 << 20 && text.ends_with("too much for a console.\n"));
 }
 
 /// Fills whatever is between this client and the server with questions, and reads no answer.
