@@ -123,8 +123,13 @@ impl Flow {
             half.fin = None;
         }
         if headers.has(flags::FIN) {
-            half.fin = Some(end);
-            self.life.closer.get_or_insert(direction);
+            if half.reassembly.ahead().any(|span| span.end > end) {
+                // The same the other way round: what lies behind it was there first.
+                context.counters.happened(Event::Inconsistent);
+            } else {
+                half.fin = Some(end);
+                self.life.closer.get_or_insert(direction);
+            }
         }
         if payload.is_empty() {
             return Ok(Took::Nothing);

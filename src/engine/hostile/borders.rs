@@ -121,6 +121,18 @@ fn one_octet_or_many_a_sender_may_go_on_where_a_fin_was_said_to_be() {
 }
 
 #[test]
+fn a_fin_below_what_waits_behind_a_hole_is_none() {
+    let mut trace = greeted(&Personality::MAILGUARD);
+    trace.client(10, 8, ACK, "P x\r\n");
+    trace.client(11, 8, ACK | FIN, "");
+    let left = trace.client(1, 8, ACK, "NOOP\r\nHEL");
+    assert_eq!(left[0], "inside 1 8 . \"NOOP\\r\\nHELX  \\r\\n\"", "and no FIN in the middle");
+    assert_eq!(trace.engine.counters().events(Event::Inconsistent), 1);
+    // The one at the end is one.
+    assert_eq!(trace.client(15, 8, ACK | FIN, ""), ["inside 15 8 F. \"\""]);
+}
+
+#[test]
 fn a_reset_counts_the_fin_and_keeps_its_distance() {
     let mut trace = greeted(&Personality::MAILGUARD);
     trace.client(1, 8, ACK | FIN, "QUIT\r\n");
