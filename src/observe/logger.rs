@@ -21,7 +21,7 @@ use crate::time::Instant;
 
 use super::config::{Host, LogConfig, Transport};
 use super::limiter::Limiter;
-use super::message::{LOST, Message, SAID, SUPPRESSED};
+use super::message::{LOST, Message, SAID, SUPPRESSED, id_of};
 use super::render;
 use super::ring::Ring;
 use super::tcp::TcpHost;
@@ -255,9 +255,9 @@ impl Desk {
         match entry {
             Entry::Report(report) => {
                 let (device, shows) = (self.config.device, self.config.shows_addresses);
-                self.message(&Message::of(&report, device, shows));
+                self.message(id_of(&report.what), || Message::of(&report, device, shows));
             }
-            Entry::Say(text) => self.message(&Message::new(SAID, text)),
+            Entry::Say(text) => self.message(SAID, || Message::new(SAID, text)),
             Entry::Configure(config) => self.configure(*config),
             Entry::Stop(_) => {}
         }
@@ -302,18 +302,18 @@ impl Desk {
         }
     }
 
-    fn message(&mut self, message: &Message) {
-        let Some(severity) = self.config.severity(message.id) else { return };
+    fn message(&mut self, id: u32, message: impl FnOnce() -> Message) {
+        let Some(severity) = self.config.severity(id) else { return };
         if !self.is_heard(severity) {
             return;
         }
-        let admitted = self.limiter.admits(self.now(), message.id, self.config.rate);
+        let admitted = self.limiter.admits(self.now(), id, self.config.rate);
         let mut counts = locked(&self.shared.counts);
-        let count = counts.entry(message.id).or_default();
+        let count = counts.entry(id).or_default();
         if admitted {
             count.logged += 1;
             drop(counts);
-            self.put(message, severity);
+            self.put(&message(), severity);
         } else {
             count.suppressed += 1;
         }

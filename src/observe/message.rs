@@ -89,35 +89,27 @@ impl Message {
 
     /// The message that `device` has for a report; mail addresses only if they are to be shown.
     pub fn of(report: &Report, device: Device, shows_addresses: bool) -> Self {
-        let connection = report.connection;
+        let Report { connection, what } = report;
         let nobody =
             Connection { id: 0, client: NOWHERE, server: NOWHERE, client_leg: Leg::Outside };
         let of = connection.unwrap_or(nobody);
-        let (id, text) = match &report.what {
-            What::Built => (302_013, built(&of)),
+        let forward = || from_to(&of, Direction::ToServer);
+        let text = match what {
+            What::Built => built(&of),
             What::Teardown { ending, by, duration, octets } => {
-                (302_014, teardown(&of, *ending, *by, *duration, *octets))
+                teardown(&of, *ending, *by, *duration, *octets)
             }
             What::Refused(verb) => {
-                let verb = verb.unwrap_or("unknown");
-                (
-                    REFUSED,
-                    format!("Refused SMTP command {verb} {}", from_to(&of, Direction::ToServer)),
-                )
+                format!("Refused SMTP command {} {}", verb.unwrap_or("unknown"), forward())
             }
-            What::AddressBlanked(line) => (108_002, blanked(&of, line, shows_addresses)),
+            What::AddressBlanked(line) => blanked(&of, line, shows_addresses),
             What::Matched { deed, rule, direction, line } => {
                 matched(&of, *deed, rule, *direction, line, device, shows_addresses)
             }
             What::Reset { event, direction } => {
                 let (what, ends) = (request(*direction), from_to(&of, *direction));
-                (
-                    RESET,
-                    format!(
-                        "Reset connection for SMTP {what} {ends}; {}",
-                        sentence(event.meaning())
-                    ),
-                )
+                let why = sentence(event.meaning());
+                format!("Reset connection for SMTP {what} {ends}; {why}")
             }
             What::Terminated { drops } => {
                 let reason = if *drops {
@@ -125,52 +117,60 @@ impl Message {
                 } else {
                     "inspector reset unconditionally"
                 };
-                let ends = from_to(&of, Direction::ToServer);
-                (
-                    507_003,
-                    format!("tcp flow {ends} terminated by inspection engine, reason - {reason}."),
-                )
+                let ends = forward();
+                format!("tcp flow {ends} terminated by inspection engine, reason - {reason}.")
             }
             What::TlsStarted => {
                 let (client, server) = (end(of.client_end()), end(of.server_end()));
-                let text = format!(
-                    "TLS started on ESMTP session between client {client} and server {server}"
-                );
-                (108_007, text)
+                format!("TLS started on ESMTP session between client {client} and server {server}")
             }
             What::Noticed(event, direction) => {
-                (NOTICED, format!("{} {}", sentence(event.meaning()), from_to(&of, *direction)))
+                format!("{} {}", sentence(event.meaning()), from_to(&of, *direction))
             }
             What::DuplicateSyn => {
-                let ends = from_to(&of, Direction::ToServer);
-                (
-                    419_002,
-                    format!("Duplicate TCP SYN {ends} with different initial sequence number"),
-                )
+                format!("Duplicate TCP SYN {} with different initial sequence number", forward())
             }
             What::UrgentCleared(direction) => {
-                (419_003, format!("Cleared TCP urgent flag {}", from_to(&of, *direction)))
+                format!("Cleared TCP urgent flag {}", from_to(&of, *direction))
             }
-            What::BufferFull(_) => {
-                (507_002, "Data copy in proxy-mode exceeded the buffer limit".into())
-            }
+            What::BufferFull(_) => "Data copy in proxy-mode exceeded the buffer limit".into(),
             What::Denied { ends, flags, reason } => denied(*ends, *flags, *reason),
-            What::NoConnection { ends: (from, to), flags } => (
-                106_015,
-                format!(
-                    "Deny TCP (no connection) from {} to {} flags {} on interface {}",
-                    bare(*from),
-                    bare(*to),
-                    flag_names(*flags),
-                    from.0.name()
-                ),
+            What::NoConnection { ends: (from, to), flags } => format!(
+                "Deny TCP (no connection) from {} to {} flags {} on interface {}",
+                bare(*from),
+                bare(*to),
+                flag_names(*flags),
+                from.0.name()
             ),
             What::LimitReached { worker, name, times, meaning } => {
-                let meaning = meaning.trim();
-                (LIMIT_REACHED, format!("Worker {worker}: {name}, {times} times: {meaning}"))
+                format!("Worker {worker}: {name}, {times} times: {}", meaning.trim())
             }
         };
-        Self { id, text, connection }
+        Self { id: id_of(what), text, connection: *connection }
+    }
+}
+
+/// The number of the message for what happened. It takes no text, so what the rate limit suppresses costs none.
+pub(super) fn id_of(what: &What) -> u32 {
+    match what {
+        What::Built => 302_013,
+        What::Teardown { .. } => 302_014,
+        What::Refused(_) => REFUSED,
+        What::AddressBlanked(_) => 108_002,
+        What::Matched { deed: Deed::Received, .. } => 108_005,
+        What::Matched { rule: Rule::SpecialCharacter, .. } => 108_003,
+        What::Matched { .. } => 108_004,
+        What::Reset { .. } => RESET,
+        What::Terminated { .. } => 507_003,
+        What::TlsStarted => 108_007,
+        What::Noticed(..) => NOTICED,
+        What::DuplicateSyn => 419_002,
+        What::UrgentCleared(_) => 419_003,
+        What::BufferFull(_) => 507_002,
+        What::Denied { ends: ((Leg::Outside, _), _), .. } => 106_001,
+        What::Denied { .. } => DENIED,
+        What::NoConnection { .. } => 106_015,
+        What::LimitReached { .. } => LIMIT_REACHED,
     }
 }
 
@@ -250,15 +250,13 @@ fn flag_names(octet: u8) -> String {
     NAMES.iter().filter(|(flag, _)| octet & flag != 0).map(|(_, name)| *name).collect()
 }
 
-fn denied((from, to): (End, End), flags: u8, reason: DropReason) -> (u32, String) {
+fn denied((from, to): (End, End), flags: u8, reason: DropReason) -> String {
     let ends = format!("from {} to {}", bare(from), bare(to));
     if from.0 == Leg::Outside {
         let flags = flag_names(flags);
-        let text =
-            format!("Inbound TCP connection denied {ends} flags {flags} on interface outside");
-        return (106_001, text);
+        return format!("Inbound TCP connection denied {ends} flags {flags} on interface outside");
     }
-    (DENIED, format!("Outbound TCP connection denied {ends}; {}", sentence(reason.meaning())))
+    format!("Outbound TCP connection denied {ends}; {}", sentence(reason.meaning()))
 }
 
 fn request(direction: Direction) -> &'static str {
@@ -303,7 +301,7 @@ fn matched(
     line: &[u8],
     device: Device,
     shows: bool,
-) -> (u32, String) {
+) -> String {
     let ends = from_to(connection, direction);
     if *rule == Rule::SpecialCharacter && deed != Deed::Received {
         let (protocol, label) = match device {
@@ -311,10 +309,9 @@ fn matched(
             Device::Asa => ("ESMTP", "Mail Address"),
         };
         let data = address(line, shows);
-        let text = format!(
+        return format!(
             "Terminating {protocol} connection; malicious pattern detected in the mail address {ends}. {label}:{data}"
         );
-        return (108_003, text);
     }
     let (class, further) = match rule {
         Rule::Class(number, text) => ("Classification", format!("matched Class {number}: {text}")),
@@ -323,15 +320,15 @@ fn matched(
             ("Parameter", "special-character: Special character in mail address".into())
         }
     };
-    let (id, action) = match deed {
-        Deed::Received => (108_005, "Received"),
-        Deed::Dropped => (108_004, "Dropped"),
-        Deed::DroppedConnection => (108_004, "Dropped connection for"),
-        Deed::ResetConnection => (108_004, "Reset connection for"),
-        Deed::Masked => (108_004, "Masked header flags for"),
+    let action = match deed {
+        Deed::Received => "Received",
+        Deed::Dropped => "Dropped",
+        Deed::DroppedConnection => "Dropped connection for",
+        Deed::ResetConnection => "Reset connection for",
+        Deed::Masked => "Masked header flags for",
     };
     let what = request(direction);
-    (id, format!("ESMTP {class}: {action} ESMTP {what} {ends}; {further}"))
+    format!("ESMTP {class}: {action} ESMTP {what} {ends}; {further}")
 }
 
 /// Events that are edits of what one end said: what metrics call so.

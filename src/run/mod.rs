@@ -202,12 +202,16 @@ pub fn run(args: Args) -> Result<(), String> {
     log_panics();
     // Before the first thread, so that all of them inherit the mask.
     let known = block_signals()?;
-    let (lanes, features) = open_lanes(&args)?;
     let start = args.operate.start()?;
     let (wanted, store) = match start {
         Some(start) => (start.config, start.store),
         None => (args.configuration(), None),
     };
+    let mut warden = Warden::new(!args.no_jail);
+    // These two have a wider cell than the rest, and what they lack is said before there is a leg.
+    let logger = args.observe.logger(&wanted, &mut warden)?;
+    let metrics = args.observe.metrics(&mut warden)?;
+    let (lanes, features) = open_lanes(&args)?;
     let bounds = Bounds { timeouts: wanted.timeouts, ..args.bounds.bounds() };
     let config = EngineConfig {
         policy: wanted.policy(),
@@ -218,10 +222,6 @@ pub fn run(args: Args) -> Result<(), String> {
         bounds: bounds.share(args.workers.into()),
     };
     let listeners = args.operate.listen.open()?;
-    let mut warden = Warden::new(!args.no_jail);
-    // These two have a wider cell than the rest.
-    let logger = args.observe.logger(&wanted, &mut warden)?;
-    let metrics = args.observe.metrics(&mut warden)?;
     // Before all other threads, so that all of them are in it.
     let mut jail = if args.no_jail { Jail::default() } else { Jail::enter(Cell::Guard) };
     let signals = signals(known, &mut warden)?;

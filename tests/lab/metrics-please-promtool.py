@@ -4,7 +4,8 @@ import os
 import re
 
 import watchers
-from lab import INSIDE, ROOT, Client, Server, check, check_that, done, guard, lab, send_mail, a_message
+from lab import (INSIDE, ROOT, Client, Server, a_message, check, check_that, done, guard, guard_pid, lab, read,
+                 send_mail)
 
 promtool = watchers.Promtool()
 guard("mailguard", "--workers", "2", "--metrics", "127.0.0.1:9100", "--log-file", "/dev/null")
@@ -48,6 +49,13 @@ check_that("packets are timed, one in 64", received / 64 - 2 <= timed <= receive
 memory = total("process_resident_memory_bytes")
 check_that("memory is told", memory > 1 << 20, f"{memory}")
 
+# The jail holds: who answers has another filter than the rest, and no capability either.
+pid = guard_pid()
+for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+    status = read(f"/proc/{pid}/task/{thread}/status")
+    held = re.findall(r"^(CapEff|NoNewPrivs|Seccomp):\s+(\S+)", status, re.M)
+    name = re.search(r"^Name:\s+(.*)$", status, re.M).group(1)
+    check(f"{name} is jailed", held, [("CapEff", "0" * 16), ("NoNewPrivs", "1"), ("Seccomp", "2")])
 check_that("nothing else is there", watchers.get("/")[0].startswith("HTTP/1.1 404 "))
 for _ in range(20):
     watchers.get("/metrics")

@@ -1,5 +1,6 @@
 //! The command line: what it refuses, and what it explains. No test here needs a privilege.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use crate::harness::{complaint, run};
@@ -115,6 +116,27 @@ fn a_limit_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn a_place_for_logs_or_metrics_that_is_none_is_refused() {
+    for (option, value) in [
+        ("--log-level", "8"),
+        ("--log-rate", "-1"),
+        ("--syslog", "tls:log.example"),
+        ("--syslog", "udp:2001:db8::1"),
+        ("--metrics", "9100"),
+    ] {
+        let said = usage_error(&[&format!("{option}={value}")]);
+        assert!(said.contains(option), "{option}={value}: {said}");
+    }
+    // What only the machine can tell is told before there is a leg.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().map(|address| (taken, address.to_string())).expect("an address");
+    for (option, value) in [("--log-file", "/nowhere/at/all"), ("--metrics", &taken.1)] {
+        let said = complaint(&mut run(&[option, value]));
+        assert!(said.contains(option) && said.contains(value), "{said}");
+    }
+}
+
+#[test]
 fn help_explains_every_word() {
     let output = run(&["--help"]).output().expect("the program");
     let help = String::from_utf8(output.stdout).expect("text");
@@ -137,6 +159,15 @@ fn help_explains_every_word() {
         "--timeout-half-closed",
         "--timeout-embryonic",
         "--midstream",
+        "--log-level",
+        "--log-stderr",
+        "--log-file",
+        "--syslog",
+        "--log-json",
+        "--log-addresses",
+        "--log-rate",
+        "--metrics",
+        "[default: 100]",
         "[default: 1024]",
         "[default: 65536]",
         "[default: 4096]",

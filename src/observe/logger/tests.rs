@@ -131,10 +131,9 @@ fn what_finds_no_room_is_counted_and_told() {
     drop(hold);
     let lines = settled(&logger);
     assert!(
-        lines
-            .iter()
-            .any(|line| *line
-                == *"%MAILGUARD-4-100003: Lost 7 reports: more came than can be logged"),
+        lines.iter().any(
+            |line| *line == "%MAILGUARD-4-100003: Lost 7 reports: more came than can be logged"
+        ),
         "{:?}",
         lines.first()
     );
