@@ -109,6 +109,7 @@ fn title(place: Place) -> &'static str {
         Place::EsmtpParameters => "Behind its `parameters`",
         Place::PolicyMap => "Behind `policy-map`",
         Place::PolicyClass => "Behind its `class`",
+        Place::TcpMap => "Behind `tcp-map`",
     }
 }
 

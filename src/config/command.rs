@@ -28,10 +28,12 @@ pub enum Place {
     PolicyMap,
     /// `(config-pmap-c)#`
     PolicyClass,
+    /// `(config-tcp-map)#`
+    TcpMap,
 }
 
 /// All places.
-pub(super) const PLACES: [Place; 11] = [
+pub(super) const PLACES: [Place; 12] = [
     Place::User,
     Place::Privileged,
     Place::Config,
@@ -43,6 +45,7 @@ pub(super) const PLACES: [Place; 11] = [
     Place::EsmtpParameters,
     Place::PolicyMap,
     Place::PolicyClass,
+    Place::TcpMap,
 ];
 
 /// Where a session is: the place, and what is being edited there.
@@ -70,6 +73,8 @@ pub enum Mode {
     PolicyMap(String),
     /// Its class of that name.
     PolicyClass(String, String),
+    /// `tcp-map NAME`.
+    TcpMap(String),
 }
 
 impl Mode {
@@ -89,6 +94,7 @@ impl Mode {
                 &[Place::EsmtpParameters, Place::EsmtpMap, Config, Privileged, User]
             }
             Self::PolicyMap(_) => &[Place::PolicyMap, Config, Privileged, User],
+            Self::TcpMap(_) => &[Place::TcpMap, Config, Privileged, User],
             Self::PolicyClass(..) => {
                 &[Place::PolicyClass, Place::PolicyMap, Config, Privileged, User]
             }
@@ -106,6 +112,7 @@ impl Mode {
             Self::EsmtpMap(_) | Self::PolicyMap(_) => "(config-pmap)# ",
             Self::EsmtpMatch(..) | Self::PolicyClass(..) => "(config-pmap-c)# ",
             Self::EsmtpParameters(_) => "(config-pmap-p)# ",
+            Self::TcpMap(_) => "(config-tcp-map)# ",
         }
     }
 
@@ -118,7 +125,8 @@ impl Mode {
             | Self::ClassMap(_)
             | Self::RegexClass(_)
             | Self::EsmtpMap(_)
-            | Self::PolicyMap(_) => Some(Self::Config),
+            | Self::PolicyMap(_)
+            | Self::TcpMap(_) => Some(Self::Config),
             Self::EsmtpMatch(map, _) | Self::EsmtpParameters(map) => {
                 Some(Self::EsmtpMap(map.clone()))
             }

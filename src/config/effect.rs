@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::guarded::Wanted;
 use super::settings::{Config, EsmtpMap, Family, MatchClass, MatchLine, RegexName};
 use crate::policy::{
     Action, Class, Greeting, Inspection, MailRelay, Match, Personality, Policy, Regex, RegexError,
@@ -13,8 +14,9 @@ use crate::smtp::{Keyword, Verb};
 impl Config {
     /// The policy of the engine.
     pub fn policy(&self) -> Policy {
-        let inspection = |(first, last, esmtp): (u16, u16, Option<Option<&str>>)| {
-            let personality = match esmtp {
+        let inspection = |wanted: Wanted<'_>| {
+            let (first, last) = wanted.ports;
+            let personality = match wanted.esmtp {
                 None => self.personality_with(Personality::named(self.personality), None),
                 Some(map) => {
                     let map =
@@ -22,7 +24,7 @@ impl Config {
                     self.personality_with(self.esmtp_base(), map)
                 }
             };
-            Inspection { ports: first..=last, personality: Arc::new(personality) }
+            Inspection { ports: first..=last, personality: Arc::new(personality), tcp: wanted.tcp }
         };
         Policy {
             inspections: self.inspections().into_iter().map(inspection).collect(),

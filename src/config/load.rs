@@ -172,7 +172,6 @@ const UNSUPPORTED: &[&str] = &[
     "ssl",
     "static",
     "subject-name",
-    "tcp-map",
     "telnet",
     "terminal",
     "tftp-server",

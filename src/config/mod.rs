@@ -9,11 +9,13 @@ mod command;
 mod commands;
 mod effect;
 mod grammar;
+mod guarded;
 mod language;
 mod load;
 mod logging;
 mod render;
 mod settings;
+mod tcp;
 mod value;
 mod word;
 

@@ -2,6 +2,7 @@
 
 use super::logging::{LogHost, SEVERITIES, Transport};
 use super::settings::{Config, EsmtpMap, Family, MatchLine, ParameterAction, RegexName, Traffic};
+use super::tcp::NamedTcpMap;
 use super::value::time_text;
 use crate::policy::{Class, Timeouts};
 
@@ -108,6 +109,18 @@ impl Config {
         for map in &self.esmtp_maps {
             esmtp_lines(map, line);
         }
+        for NamedTcpMap { name, map } in &self.tcp_maps {
+            line(format!("tcp-map {name}"));
+            for (word, is_cleared) in [
+                ("selective-ack", map.clears_sack),
+                ("timestamp", map.clears_timestamps),
+                ("window-scale", map.clears_window_scale),
+            ] {
+                if is_cleared {
+                    line(format!("  tcp-options {word} clear"));
+                }
+            }
+        }
         for map in &self.policy_maps {
             line(format!("policy-map {}", map.name));
             if let Some(text) = &map.description {
@@ -119,6 +132,9 @@ impl Config {
                     Some(Some(name)) => line(format!("  inspect esmtp {name}")),
                     Some(None) => line("  inspect esmtp".into()),
                     None => {}
+                }
+                if let Some(name) = &class.tcp_map {
+                    line(format!("  set connection advanced-options {name}"));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::logging::Logging;
+use super::tcp::NamedTcpMap;
 use crate::policy::{Action, Knob, Match, Personality, Timeouts};
 
 /// What the generations of the device have in common in their language.
@@ -157,6 +158,8 @@ pub struct PolicyClass {
     pub class: String,
     /// `inspect esmtp`, and its map.
     pub inspect: Option<Option<String>>,
+    /// `set connection advanced-options`.
+    pub tcp_map: Option<String>,
 }
 
 /// `policy-map`.
@@ -206,6 +209,8 @@ pub struct Config {
     pub class_maps: Vec<ClassMap>,
     /// `policy-map type inspect esmtp`.
     pub esmtp_maps: Vec<EsmtpMap>,
+    /// `tcp-map`.
+    pub tcp_maps: Vec<NamedTcpMap>,
     /// `policy-map`.
     pub policy_maps: Vec<PolicyMap>,
     /// `service-policy`.
@@ -249,6 +254,7 @@ impl Config {
             regex_classes: Vec::new(),
             class_maps: Vec::new(),
             esmtp_maps: Vec::new(),
+            tcp_maps: Vec::new(),
             policy_maps: Vec::new(),
             service_policies: Vec::new(),
             mss_max: None,
@@ -330,7 +336,11 @@ impl Config {
         self.policy_maps.push(PolicyMap {
             name: "global_policy".into(),
             description: None,
-            classes: vec![PolicyClass { class: "inspection_default".into(), inspect }],
+            classes: vec![PolicyClass {
+                class: "inspection_default".into(),
+                inspect,
+                tcp_map: None,
+            }],
         });
         self.service_policies
             .push(ServicePolicy { policy: "global_policy".into(), interface: None });
@@ -362,6 +372,7 @@ impl Config {
                 self.policy_maps.clear();
                 self.class_maps.clear();
                 self.esmtp_maps.clear();
+                self.tcp_maps.clear();
                 self.regexes.clear();
                 self.regex_classes.clear();
                 self.interfaces.retain(|interface| !interface.name.is_empty());
@@ -382,97 +393,6 @@ impl Config {
                 class.inspect = class.inspect.take().map(|_| None);
             }
         }
-    }
-
-    /// Ports that are guarded, whatever says so.
-    fn guarded_ports(&self) -> Vec<(u16, u16)> {
-        let mut ports: Vec<_> =
-            self.inspections().into_iter().map(|(first, last, _)| (first, last)).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports
-    }
-
-    /// `fixup protocol smtp` on an ASA: port 25 in the class of the default traffic, another port in a
-    /// class of its own.
-    pub(super) fn inspect_ports(&mut self, first: u16, last: u16) {
-        let is_default = (first, last) == (25, 25);
-        let name = match (is_default, first == last) {
-            (true, _) => "inspection_default".to_owned(),
-            (false, true) => format!("smtp_port_{first}"),
-            (false, false) => format!("smtp_port_{first}_{last}"),
-        };
-        let traffic = if is_default { Traffic::Default } else { Traffic::Ports(first, last) };
-        if !self.class_maps.iter().any(|class| class.name == name) {
-            self.class_maps.push(ClassMap {
-                name: name.clone(),
-                description: None,
-                traffic: Some(traffic),
-            });
-        }
-        let global = self.service_policies.iter().find(|policy| policy.interface.is_none());
-        let policy = global.map_or_else(|| "global_policy".to_owned(), |of| of.policy.clone());
-        if global.is_none() {
-            self.service_policies.push(ServicePolicy { policy: policy.clone(), interface: None });
-        }
-        if !self.policy_maps.iter().any(|map| map.name == policy) {
-            self.policy_maps.push(PolicyMap {
-                name: policy.clone(),
-                description: None,
-                classes: Vec::new(),
-            });
-        }
-        let Some(map) = self.policy_maps.iter_mut().find(|map| map.name == policy) else { return };
-        match map.classes.iter_mut().find(|class| class.class == name) {
-            Some(class) => class.inspect = class.inspect.take().or(Some(None)),
-            None => map.classes.push(PolicyClass { class: name, inspect: Some(None) }),
-        }
-    }
-
-    /// `no fixup protocol smtp` on an ASA.
-    pub(super) fn inspect_ports_no_more(&mut self, first: u16, last: u16) {
-        let traffic =
-            if (first, last) == (25, 25) { Traffic::Default } else { Traffic::Ports(first, last) };
-        let names: Vec<_> = self
-            .class_maps
-            .iter()
-            .filter(|class| class.traffic.as_ref() == Some(&traffic))
-            .map(|class| class.name.clone())
-            .collect();
-        for map in &mut self.policy_maps {
-            for class in map.classes.iter_mut().filter(|class| names.contains(&class.class)) {
-                class.inspect = None;
-            }
-        }
-    }
-
-    /// What service policies, fixups and mailhosts say: ports, and the ESMTP map if there is one.
-    pub(super) fn inspections(&self) -> Vec<(u16, u16, Option<Option<&str>>)> {
-        let mut all = Vec::new();
-        let family = self.family();
-        if family.has_service_policies() || family == Family::Own {
-            for service in &self.service_policies {
-                let map = self.policy_maps.iter().find(|map| map.name == service.policy);
-                for class in map.into_iter().flat_map(|map| &map.classes) {
-                    let Some(inspect) = &class.inspect else { continue };
-                    let of = self.class_maps.iter().find(|of| of.name == class.class);
-                    let ports = match of.and_then(|class| class.traffic.as_ref()) {
-                        Some(Traffic::Default) => (25, 25),
-                        Some(Traffic::Any) => (1, u16::MAX),
-                        Some(Traffic::Ports(first, last)) => (*first, *last),
-                        None => continue,
-                    };
-                    all.push((ports.0, ports.1, Some(inspect.as_deref())));
-                }
-            }
-        }
-        if matches!(family, Family::Fixup | Family::Own) {
-            all.extend(self.fixups.iter().map(|(first, last)| (*first, *last, None)));
-        }
-        if matches!(family, Family::Mailhost | Family::Own) && !self.mailhosts.is_empty() {
-            all.push((25, 25, None));
-        }
-        all
     }
 }
 

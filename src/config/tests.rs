@@ -308,3 +308,34 @@ fn every_command_has_help_a_no_form_or_a_reason_and_can_be_typed() {
     }
     assert!(count > 80, "{count}");
 }
+
+#[test]
+fn a_tcp_map_says_what_is_not_agreed_on_and_what_is_settled() {
+    let mut asa = Typist::new("asa94");
+    asa.types(&[
+        "tcp-map old",
+        "tcp-options selective-ack clear",
+        "tcp-options timestamp clear",
+        "tcp-options timestamp allow",
+        "exceed-mss allow",
+        "urgent-flag clear",
+        "check-retransmission",
+        "policy-map global_policy",
+        "class inspection_default",
+        "set connection advanced-options old",
+    ]);
+    reads_back(&asa.config);
+    let map = asa.config.policy().tcp_map(25);
+    assert!(map.clears_sack && !map.clears_timestamps && !map.clears_window_scale);
+    assert!(asa.wrong("no tcp-map old").contains("in use"));
+    assert!(asa.wrong("set connection advanced-options none").contains("does not exist"));
+    asa.types(&["tcp-map old"]);
+    for line in
+        ["exceed-mss drop", "urgent-flag allow", "reserved-bits allow", "seq-past-window allow"]
+    {
+        assert!(asa.wrong(line).contains("mailguard has no"), "{line}");
+    }
+    asa.types(&["policy-map global_policy", "class inspection_default"]);
+    asa.types(&["no set connection advanced-options old", "no tcp-map old"]);
+    assert_eq!(asa.config.policy().tcp_map(25), crate::policy::TcpMap::default());
+}

@@ -107,3 +107,29 @@ fn connections_are_shown_as_they_stand_and_cleared_by_whom_they_concern() {
     assert!(outbox.len() >= 2, "both ends are told");
     assert_eq!(trace.engine.connections(trace.now, Filter::default(), 9).1, 0);
 }
+
+#[test]
+fn what_a_tcp_map_clears_is_not_agreed_on() {
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    let mut policy = Policy::new(Arc::new(Personality::MAILGUARD), &[25]);
+    policy.inspections[0].tcp.clears_timestamps = true;
+    order(&mut trace, Control::Install(policy));
+    trace.timestamps = Some((7, 0));
+    let syn = trace.craft(crate::direction::Leg::Outside, 0, 0, SYN, "");
+    let mut outbox = Outbox::default();
+    let mut packet = syn.clone();
+    trace.engine.handle_packet(
+        trace.now,
+        crate::direction::Leg::Outside,
+        &mut packet,
+        crate::wire::offload::Offload::default(),
+        &mut outbox,
+    );
+    let left: Vec<_> = outbox.departures(&packet).map(|left| left.packet.to_vec()).collect();
+    let read = |octets: &[u8]| crate::wire::packet::Headers::parse(octets).unwrap();
+    assert!(read(&syn).options.timestamps.is_some());
+    assert_eq!(left.len(), 1);
+    let headers = read(&left[0]);
+    assert!(headers.has(SYN) && headers.options.timestamps.is_none());
+    assert!(headers.checksum_is_right(&left[0], crate::wire::offload::Offload::default()));
+}

@@ -32,7 +32,7 @@ use crate::counters::{Counters, DropReason, Event};
 use crate::direction::Leg;
 use crate::flow::{Context, Flow, Room, View};
 use crate::limits::LOOKS_MAX;
-use crate::policy::{Bounds, Midstream, Policy, Timeouts};
+use crate::policy::{Bounds, Midstream, Policy, TcpMap, Timeouts};
 use crate::report::{Reports, Severity, What};
 use crate::time::Instant;
 use crate::wire::fragment::Fragment;
@@ -247,6 +247,19 @@ impl Engine {
                 headers.options.mss = headers.options.mss.map(|mss| mss.min(most));
                 self.counters.happened(Event::MssClamped);
             }
+        }
+        let map = self.config.policy.tcp_map(headers.destination.port());
+        if headers.has(flags::SYN) && !headers.has(flags::ACK) && map != TcpMap::default() {
+            let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
+            let TcpMap { clears_sack, clears_timestamps, clears_window_scale } = map;
+            let list = list.unwrap_or_default();
+            if options::clear_from_syn(list, clears_sack, clears_timestamps, clears_window_scale) {
+                self.counters.happened(Event::OptionCleared);
+            }
+            let offered = &mut headers.options;
+            offered.sack_permitted &= !clears_sack;
+            offered.timestamps = offered.timestamps.filter(|_| !clears_timestamps);
+            offered.window_shift = offered.window_shift.filter(|_| !clears_window_scale);
         }
         let mut context = Context {
             now,

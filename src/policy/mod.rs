@@ -32,6 +32,19 @@ pub struct Inspection {
     pub ports: RangeInclusive<u16>,
     /// The device whose behaviour is shown.
     pub personality: Arc<Personality>,
+    /// What the SYN of a client does not offer any more.
+    pub tcp: TcpMap,
+}
+
+/// `tcp-map`, as far as it leaves a choice: options of TCP that the ends shall not agree on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct TcpMap {
+    /// `tcp-options selective-ack clear`.
+    pub clears_sack: bool,
+    /// `tcp-options timestamp clear`.
+    pub clears_timestamps: bool,
+    /// `tcp-options window-scale clear`.
+    pub clears_window_scale: bool,
 }
 
 /// What one engine is to do. A value: it is replaced whole, and a flow keeps the one it began with.
@@ -47,8 +60,11 @@ pub struct Policy {
 impl Policy {
     /// The personality for all of the ports.
     pub fn new(personality: Arc<Personality>, ports: &[u16]) -> Self {
-        let inspection =
-            |port: &u16| Inspection { ports: *port..=*port, personality: personality.clone() };
+        let inspection = |port: &u16| Inspection {
+            ports: *port..=*port,
+            personality: personality.clone(),
+            tcp: TcpMap::default(),
+        };
         Self { inspections: ports.iter().map(inspection).collect(), mss_max: None }
     }
 
@@ -56,6 +72,12 @@ impl Policy {
     pub fn inspection(&self, port: u16) -> Option<&Arc<Personality>> {
         let found = self.inspections.iter().find(|inspection| inspection.ports.contains(&port));
         found.map(|inspection| &inspection.personality).filter(|personality| personality.inspect)
+    }
+
+    /// What connections to that port do not agree on.
+    pub fn tcp_map(&self, port: u16) -> TcpMap {
+        let found = self.inspections.iter().find(|inspection| inspection.ports.contains(&port));
+        found.map_or_else(TcpMap::default, |inspection| inspection.tcp)
     }
 
     /// Whether anything is inspected.

@@ -244,12 +244,55 @@ pub fn clamp_mss(list: &mut [u8], most: u16) -> bool {
     })
 }
 
+/// Overwrites SACK-Permitted, Timestamps or Window Scale of a SYN with NOP, those that are to be; says whether one was there.
+pub fn clear_from_syn(list: &mut [u8], sack: bool, timestamps: bool, window_scale: bool) -> bool {
+    let mut found = [None; 3];
+    let walked = walk(list, |kind, at, len| {
+        let slot = match kind {
+            SACK_PERMITTED if sack => 0,
+            TIMESTAMPS if timestamps => 1,
+            WINDOW_SCALE if window_scale => 2,
+            _ => return,
+        };
+        found[slot] = Some((at, len));
+    });
+    let found: Vec<_> = found.into_iter().flatten().filter(|_| walked.is_ok()).collect();
+    for (at, len) in &found {
+        if let Some(option) = list.get_mut(*at..at + len) {
+            option.fill(NOP);
+        }
+    }
+    !found.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SYN: &[u8] =
         &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9, 1, 3, 3, 20, 34, 4, 1, 2, 30, 4, 0, 1];
+
+    #[test]
+    fn what_a_tcp_map_clears_is_not_offered() {
+        for (clears, is_cleared) in [
+            ([false, false, false], false),
+            ([true, false, false], true),
+            ([false, true, true], true),
+            ([true, true, true], true),
+        ] {
+            let mut list = SYN.to_vec();
+            assert_eq!(clear_from_syn(&mut list, clears[0], clears[1], clears[2]), is_cleared);
+            let options = TcpOptions::parse(&list).unwrap();
+            let left = [
+                options.sack_permitted,
+                options.timestamps.is_some(),
+                options.window_shift.is_some(),
+            ];
+            assert_eq!(left, clears.map(|is_cleared| !is_cleared));
+            assert_eq!(options.mss, Some(1460));
+        }
+        assert!(!clear_from_syn(&mut [4, 9, 1], true, true, true), "a list that is none");
+    }
 
     #[test]
     fn a_syn_is_read() {

@@ -4,6 +4,7 @@ mod exec;
 mod maps;
 mod policies;
 mod system;
+mod tcp;
 
 use super::command::{Command, Deed, Edit, Has, No, Place, Run};
 
@@ -34,6 +35,7 @@ impl Command {
 
 /// All commands, in the order of the reference.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
-    let parts = [exec::COMMANDS, system::COMMANDS, policies::COMMANDS, maps::COMMANDS];
+    let parts =
+        [exec::COMMANDS, system::COMMANDS, policies::COMMANDS, maps::COMMANDS, tcp::COMMANDS];
     parts.into_iter().flatten()
 }

@@ -52,6 +52,13 @@ pub(super) const COMMANDS: &[Command] = &[
         inspect,
     ),
     edit(
+        Place::PolicyClass,
+        "set connection advanced-options MAP",
+        "what its connections may not agree on: a TCP map",
+        ASA,
+        advanced_options,
+    ),
+    edit(
         Place::Config,
         "service-policy MAP {global | interface IFNAME}",
         "puts a policy map into force",
@@ -238,7 +245,7 @@ fn policy_class(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(),
         if map.classes.len() >= CLASSES_MAX {
             return Err(Refused::at(args, "CLASS", "too many classes"));
         }
-        map.classes.push(PolicyClass { class: class.into(), inspect: None });
+        map.classes.push(PolicyClass { class: class.into(), inspect: None, tcp_map: None });
     }
     *editor.mode = Mode::PolicyClass(map.name.clone(), class.into());
     Ok(())
@@ -261,6 +268,19 @@ fn inspect(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), Refu
         let name = map.unwrap_or_default();
         let why = format!("policy-map type inspect esmtp {name} does not exist");
         return Err(Refused::at(args, "MAP", why));
+    }
+    Ok(())
+}
+
+fn advanced_options(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), Refused> {
+    let map = args.get("MAP").unwrap_or_default().to_owned();
+    if !is_no && !editor.config.tcp_maps.iter().any(|of| of.name == map) {
+        return Err(Refused::at(args, "MAP", format!("tcp-map {map} does not exist")));
+    }
+    let Mode::PolicyClass(_, class) = editor.mode.clone() else { return Ok(()) };
+    let Some(policy) = edited_policy(editor) else { return Ok(()) };
+    if let Some(class) = policy.classes.iter_mut().find(|of| of.class == class) {
+        class.tcp_map = (!is_no).then_some(map);
     }
     Ok(())
 }
