@@ -112,9 +112,9 @@ unpack_package() {
 
 # shellcheck disable=SC2034 # used by those who source this
 all_mtas=(postfix exim4-daemon-light opensmtpd sendmail-bin)
-# What reads logs and metrics.
+# What reads logs, metrics and man pages.
 # shellcheck disable=SC2034
-all_watchers=(prometheus rsyslog)
+all_watchers=(prometheus rsyslog mandoc)
 
 build_release() {
     install_build_tools

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod load;
 pub mod observe;
 pub mod operator;
+pub mod pages;
 pub mod personality;
 pub mod policy;
 pub mod pool;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Mailguard of the Cisco PIX and ASA as a userspace, packet-level SMTP inspector.
 #[derive(Debug, Parser)]
@@ -23,6 +23,10 @@ enum Command {
     Check(mailguard::check::Args),
     /// Print the reference of all commands of the configuration and the console, in Markdown.
     Reference,
+    /// Write the man pages of this program and of its commands into a directory.
+    Man(mailguard::pages::ManArgs),
+    /// Print what completes the words of this program in a shell.
+    Completions(mailguard::pages::CompletionsArgs),
     /// Keep the configuration of a guard: it starts this itself.
     #[command(hide = true)]
     Keep(mailguard::keeper::Args),
@@ -65,7 +69,9 @@ fn main() -> ExitCode {
         Command::Run(args) => mailguard::run::run(args),
         Command::Console(args) => return mailguard::console::run(&args),
         Command::Check(args) => return mailguard::check::run(&args),
-        Command::Reference => mailguard::check::reference(),
+        Command::Reference => mailguard::pages::reference(),
+        Command::Man(args) => mailguard::pages::man(&args, Cli::command()),
+        Command::Completions(args) => mailguard::pages::completions(&args, Cli::command()),
         Command::Keep(args) => mailguard::keeper::run(&args),
         Command::Personality(args) => mailguard::personality::run(&args),
         Command::Sink(args) => mailguard::sink::run(args),

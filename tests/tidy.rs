@@ -29,6 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "operator",
             "keeper",
             "check",
+            "pages",
             "main",
         ],
     ),

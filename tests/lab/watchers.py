@@ -1,4 +1,4 @@
-"""Who reads what the guard says: a real rsyslog and Prometheus' own checker, unpacked by scripts/setup."""
+"""Who reads what mailguard says: a real rsyslog, Prometheus' own checker and mandoc, unpacked by scripts/setup."""
 
 import glob
 import json
@@ -94,6 +94,19 @@ class Promtool(Unpacked):
         ran = subprocess.run([self.path("usr/bin/promtool"), "check", what, *words], text=True,
                              env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
         return ran.returncode, ran.stdout
+
+
+class Mandoc(Unpacked):
+    """The checker of man pages."""
+
+    def __init__(self):
+        super().__init__("mandoc")
+
+    def complaints(self, page):
+        """What it finds wrong with a page."""
+        ran = subprocess.run([self.path("usr/bin/mandoc"), "-Tlint", "-Wwarning", page], text=True, env=self.environment,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return ran.stdout.splitlines()
 
 
 def get(path, address="127.0.0.1", port=9100, side="guard"):

@@ -70,7 +70,7 @@ pub(super) const COMMANDS: &[Command] = &[
         Deed::ShowServicePolicy,
     )
     .of(ASA),
-    privileged("show counters", "every counter that is not zero", Deed::ShowCounters),
+    privileged("show counters", "every counter", Deed::ShowCounters),
     privileged("show asp drop", "packets that were dropped, by reason", Deed::ShowAspDrop),
     privileged("show processes memory", "what connections hold", Deed::ShowMemory),
     privileged("show logging", "how messages are logged, and the buffer", Deed::ShowLogging),
