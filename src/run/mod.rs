@@ -202,8 +202,9 @@ pub fn run(args: Args) -> Result<(), String> {
     log_panics();
     // Before the first thread, so that all of them inherit the mask.
     let known = block_signals()?;
-    let (lanes, features) = open_lanes(&args)?;
+    // Before the legs: what is wrong with it is said to whoever asks, and leaves nothing behind.
     let start = args.operate.start()?;
+    let (lanes, features) = open_lanes(&args)?;
     let (wanted, store) = match start {
         Some(start) => (start.config, start.store),
         None => (args.configuration(), None),
