@@ -106,7 +106,8 @@ impl Store for Keeper {
 /// One line: it is too long, no text, or cannot be read.
 pub fn read(path: &Path) -> Result<Option<String>, String> {
     let name = path.display();
-    let file = match File::open(path) {
+    // Of a pipe, too: who opens one waits until somebody writes.
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(format!("cannot read {name}: {why}")),
@@ -264,6 +265,9 @@ mod tests {
         let folder = folder("keeper-bad");
         let told = |path: &Path| asked(path, "read\n");
         assert!(told(&folder).starts_with("error cannot read"), "a folder");
+        let pipe = folder.join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        assert!(told(&pipe).contains("it is no file"), "a pipe that nobody writes into");
         let path = folder.join("startup");
         fs::write(&path, [0xff, 0, 0x80]).expect("a file");
         assert!(told(&path).contains("no text"));

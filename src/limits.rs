@@ -278,6 +278,10 @@ pub const CONFIG_LINE_MAX: usize = 4096;
 /// Octets of a configuration.
 pub const CONFIG_OCTETS_MAX: usize = 4 << 20;
 
+/// Lines of a configuration of which is told what is wrong with them. A file with more is none, and each costs memory of the
+/// guard.
+pub const CONFIG_ERRORS_MAX: usize = 100;
+
 /// Lines that a session remembers.
 pub const HISTORY_LINES_MAX: usize = 20;
 

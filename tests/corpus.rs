@@ -45,4 +45,4 @@ macro_rules! replays {
     };
 }
 
-replays! { dialogue fragments options packets sequences streams }
+replays! { config dialogue fragments options packets sequences streams }

@@ -4,6 +4,7 @@ use super::command::{Editor, Mode, Refused, Run};
 use super::language::{Fault, edit, is_of_another_version, read};
 use super::settings::Config;
 use super::word::words;
+use crate::limits::CONFIG_ERRORS_MAX;
 use crate::policy::Personality;
 
 /// What was said of a line.
@@ -255,17 +256,19 @@ impl Loaded {
 }
 
 /// Reads a configuration: a saved one (`: Saved`, `PIX Version`) is all that there is, another one is what would be
-/// typed at a new device. Lines that mean something else are told, all of them.
+/// typed at a new device. Lines that mean something else are told, all of them; behind too many that are wrong, no line
+/// is read any more.
 pub fn load(text: &str, hash: fn(&str) -> String) -> Loaded {
     let mut loaded = Loaded { config: Config::default(), remarks: Vec::new() };
     let mut mode = Mode::Config;
     // The block of an unsupported line: what is indented behind it belongs to it.
     let mut skips = false;
     let mut has_begun = false;
+    let mut errors = 0;
     // A saved text says all that there is; another one is typed at a new device.
     let is_whole = text.lines().map(str::trim).find(|line| !line.is_empty() && *line != "!");
-    let is_whole =
-        is_whole.is_some_and(|line| line.starts_with(": Saved") || version(line).is_some());
+    let is_saved = is_whole.is_some_and(|line| line.starts_with(": Saved"));
+    let is_whole = is_saved || is_whole.is_some_and(|line| version(line).is_some());
     let new = if is_whole { Config::bare } else { Config::factory };
     loaded.config = new(Personality::MAILGUARD.name);
     for (at, line) in text.lines().enumerate() {
@@ -339,19 +342,32 @@ pub fn load(text: &str, hash: fn(&str) -> String) -> Loaded {
         };
         let Err(fault) = done else { continue };
         let indent = line.len() - line.trim_start().len();
-        if let Fault::Refused(_) | Fault::TooLong = fault {
-            remark(fault.column(), What::Error(fault.text(line)));
+        let is_wrong = matches!(fault, Fault::Refused(_) | Fault::TooLong);
+        let (column, what) = if is_wrong {
+            (fault.column(), What::Error(fault.text(line)))
         } else if is_of_another_version(line, &mode, family).is_some() {
-            let why = format!("{} has it not", loaded.config.personality);
-            remark(indent, What::Error(why));
             skips = true;
+            (indent, What::Error(format!("{} has it not", loaded.config.personality)))
         } else if is_unsupported(trimmed) {
-            remark(indent, What::Unsupported("mailguard does nothing of this kind".into()));
             // What is indented behind it is its own, unless it is a line inside of a block itself.
             skips = !is_indented;
+            (indent, What::Unsupported("mailguard does nothing of this kind".into()))
         } else {
-            remark(fault.column(), What::Error(fault.text(line)));
+            (fault.column(), What::Error(fault.text(line)))
+        };
+        errors += usize::from(matches!(what, What::Error(_)));
+        if errors > CONFIG_ERRORS_MAX {
+            remark(column, What::Error("too many lines are wrong: the rest is not read".into()));
+            break;
         }
+        remark(column, what);
+    }
+    if is_saved && !text.lines().any(|line| line.trim() == ": end") {
+        // What it lacks may be what is to be guarded.
+        let (line, last) = text.lines().enumerate().last().unwrap_or_default();
+        let why = "the end is missing: a saved configuration ends with the line ': end'";
+        let (line, what) = (line + 1, What::Error(why.into()));
+        loaded.remarks.push(Remark { line, column: 0, text: last.into(), what });
     }
     loaded
 }

@@ -3,6 +3,7 @@
 //! `tests/fuzz` calls them under libFuzzer; `tests/corpus.rs` replays with them whatever libFuzzer has
 //! kept. A body panics when a law of ARCHITECTURE.md does not hold.
 
+mod config;
 mod craft;
 mod cursor;
 mod dialogue;
@@ -15,6 +16,7 @@ mod sequences;
 mod server;
 mod streams;
 
+pub use config::config;
 pub use dialogue::dialogue;
 pub use fragments::fragments;
 pub use options::options;
@@ -27,6 +29,7 @@ pub type Body = fn(&[u8]);
 
 /// Each target by its name, which is that of its corpus too.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("config", config),
     ("dialogue", dialogue),
     ("fragments", fragments),
     ("options", options),

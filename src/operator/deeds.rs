@@ -4,10 +4,10 @@ use super::session::{Asked, Operator, refusal, said};
 use super::show::{
     asp_drop, conn, fixup, logging, mailhosts, memory, packet_tracer, service_policy, version,
 };
-use crate::config::{Args, Deed, Mode, commands};
+use crate::config::{Args, Deed, Fault, Mode, Refused, Run, commands, read};
 use crate::console::{Said, Session as _};
 use crate::engine::Filter;
-use crate::limits::SHOWN_CONNECTIONS_MAX;
+use crate::limits::{CONFIG_ERRORS_MAX, SHOWN_CONNECTIONS_MAX};
 
 impl Operator {
     pub(super) fn deed(&mut self, deed: Deed, args: &Args, is_no: bool) -> Said {
@@ -152,17 +152,35 @@ impl Operator {
         };
         let before = core::mem::replace(&mut self.mode, Mode::Config);
         let mut all = Said::default();
+        let mut refused = 0_usize;
         for line in text.lines() {
-            if !line.starts_with(' ') {
+            if !line.starts_with([' ', '\t']) {
                 self.mode = Mode::Config;
             }
-            let said = self.line(line);
-            all.text += &said.text;
-            all.failed |= said.failed;
+            let said = self.copied(line);
+            refused += usize::from(said.failed);
+            if !said.failed || refused <= CONFIG_ERRORS_MAX {
+                all.text += &said.text;
+            }
         }
+        if refused > CONFIG_ERRORS_MAX {
+            all.text += &format!("ERROR: {refused} lines in all were not done\n");
+        }
+        all.failed = refused > 0;
         self.mode = before;
         self.history.clear();
         all
+    }
+
+    /// A line of it. What does something, and does not leave a mode, is none: it might be this very command.
+    fn copied(&mut self, line: &str) -> Said {
+        let command = read(line, &self.mode, self.device.config().family());
+        let does = command.is_ok_and(|of| matches!(of.command.run, Run::Deed(_)));
+        if does && !matches!(line.trim(), "exit" | "quit" | "end") {
+            let why = "it does something, and sets nothing: not in a configuration".into();
+            return self.fault(line, &Fault::Refused(Refused { column: 0, why }));
+        }
+        self.line(line)
     }
 
     fn tech_support(&mut self) -> String {

@@ -115,7 +115,7 @@ impl Operator {
     }
 
     /// What is said of a line that was not done, in the words of the version.
-    fn fault(&self, line: &str, fault: &Fault) -> Said {
+    pub(super) fn fault(&self, line: &str, fault: &Fault) -> Said {
         let family = self.device.config().family();
         let is_wrong = matches!(fault, Fault::Wrong(Wrong::Invalid(_) | Wrong::Incomplete(_)));
         if is_wrong && matches!(family, Family::Mailhost | Family::Fixup) {

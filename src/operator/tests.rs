@@ -308,3 +308,37 @@ fn help_at_any_place() {
     assert!(operator.help("xyzzy ").contains("Unrecognized"));
     assert_eq!(operator.complete("pers"), ["personality"]);
 }
+
+#[test]
+fn a_kept_configuration_that_does_something_is_copied_without_that() {
+    let desk = desk("mailguard");
+    let mut operator = Operator::local(desk.device.clone());
+    transcript(&mut operator, &["enable", ""]);
+    let junk = "nonsense\n".repeat(10_000);
+    let deeds = "copy startup-config running-config\nreload\nreload noconfirm\nenable\nlogout\nclear conn\n";
+    let text = format!("{deeds}class-map c\n match any\n exit\nend\nexit\n{junk}hostname gate\n");
+    *desk.kept.lock().unwrap() = Some(text);
+    let said = operator.line("copy startup-config running-config");
+    assert!(said.failed && said.text.contains("it does something"), "{}", said.text);
+    assert!(said.text.len() < 20_000, "{}", said.text.len());
+    assert!(said.text.ends_with("ERROR: 10006 lines in all were not done\n"), "{}", said.text);
+    assert_eq!((desk.guard.cleared.load(Ordering::Relaxed), &*operator.prompt()), (0, "gate# "));
+    assert!(desk.device.config().text(false).contains("class-map c\n match any\n"));
+}
+
+#[test]
+fn what_is_no_configuration_leaves_the_one_in_force() {
+    let desk = desk("pix6x");
+    let mut operator = Operator::local(desk.device.clone());
+    transcript(&mut operator, &["enable", "", "configure terminal", "no fixup protocol smtp 25"]);
+    let before = desk.device.config();
+    let installed = desk.guard.installed.lock().unwrap().len();
+    for text in ["x".repeat(1 << 20), "x\n".repeat(1 << 20), "fixup protocol smtp 0".into()] {
+        *desk.kept.lock().unwrap() = Some(text);
+        let said = operator.line("reload noconfirm");
+        assert!(said.failed && said.text.contains("stays as it is"), "{}", said.text);
+        assert!(said.text.len() < 20_000, "{}", said.text.len());
+    }
+    assert_eq!(desk.device.config(), before);
+    assert_eq!(desk.guard.installed.lock().unwrap().len(), installed);
+}

@@ -202,6 +202,7 @@ pub fn run(args: Args) -> Result<(), String> {
     log_panics();
     // Before the first thread, so that all of them inherit the mask.
     let known = block_signals()?;
+    // Before the legs: what is wrong with it is said to whoever asks, and leaves nothing behind.
     let start = args.operate.start()?;
     let (wanted, store) = match start {
         Some(start) => (start.config, start.store),

@@ -291,7 +291,7 @@ class Server:
     """
 
     def __init__(self, side="inside", greeting=VECTOR, port=25, keywords=(b"PIPELINING", b"VRFY"),
-                 unknown=None):
+                 unknown=None, families=("IPv4", "IPv6")):
         self.greeting = greeting
         self.unknown = unknown  # its reply to what it does not know
         self.keywords = keywords
@@ -302,7 +302,9 @@ class Server:
         self.keep_messages = True
         self.sockets = []
         with on(side):
-            for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            for name, family, address in (("IPv4", socket.AF_INET, "0.0.0.0"), ("IPv6", socket.AF_INET6, "::")):
+                if name not in families:
+                    continue
                 listener = socket.socket(family, socket.SOCK_STREAM)
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -3,6 +3,7 @@
 //! What needs root says so on standard error and passes without it.
 
 mod arguments;
+mod configuration;
 mod harness;
 mod legs;
 mod refusals;

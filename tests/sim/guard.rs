@@ -1,13 +1,14 @@
 //! The engine in its place: fed as a TUN device would feed it, and held to the laws.
 
 use core::hash::Hasher as _;
+use core::time::Duration;
 use std::hash::DefaultHasher;
 
 use fastrand::Rng;
 use mailguard::counters::Counters;
 use mailguard::direction::Leg;
-use mailguard::engine::{Engine, EngineConfig, Outbox};
-use mailguard::policy::{Bounds, Midstream, Policy};
+use mailguard::engine::{Control, Engine, EngineConfig, Outbox};
+use mailguard::policy::{Bounds, Midstream, Policy, Timeouts};
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 
@@ -16,7 +17,7 @@ use crate::balance::Before;
 use crate::devices::Mode;
 use crate::kernel::{self, Merge, Super};
 use crate::laws::{Laws, who};
-use crate::packet::{self, Packet};
+use crate::packet::{self, Packet, SYN};
 use crate::router::{self, Router};
 use crate::trace::Trace;
 
@@ -44,6 +45,10 @@ pub(crate) struct Guard {
     pub(crate) attacker: Option<Attacker>,
     /// Its packets that were dropped.
     pub(crate) decoys: u64,
+    /// Draws what an operator changes between the packets of connections that are open, if there is one.
+    pub(crate) changes: Option<Rng>,
+    /// Policies that were put into force so.
+    pub(crate) changed: u64,
     /// Cuts one packet of so many into fragments; none if 0.
     pub(crate) cuts: u32,
     cutter: Rng,
@@ -108,6 +113,8 @@ impl Guard {
             deadlines: (0, 0),
             attacker: None,
             decoys: 0,
+            changes: None,
+            changed: 0,
             cuts: if mode.inspects() && seed.is_multiple_of(3) { 6 } else { 0 },
             cutter: Rng::with_seed(seed ^ 0xf7a6),
             cut: 0,
@@ -324,9 +331,31 @@ impl Guard {
         }
         self.outbox.clear();
         let moment = Instant::from_micros(now);
+        self.change(moment, &bytes);
         let leg = if self.turned { !leg } else { leg };
         self.engine.handle_packet(moment, leg, &mut bytes, offload, &mut self.outbox);
         bytes
+    }
+
+    /// Puts another policy into force before a packet of a connection that is open, and the first one before
+    /// any other packet: that may begin a connection, or is of none.
+    fn change(&mut self, now: Instant, bytes: &[u8]) {
+        let Some(rng) = &mut self.changes else { return };
+        let is_open = self.engine.counters().flows > 0;
+        let is_of_it = |read: Packet<'_>| (read.complete || read.partial) && !read.has(SYN);
+        let (mut policy, mut timeouts) = (self.config.policy.clone(), self.config.bounds.timeouts);
+        if is_open && Packet::read(bytes).is_ok_and(is_of_it) {
+            let mode = Mode::nth(rng.u64(..));
+            let ports = [&[25][..], &[25, 587], &[587], &[]][rng.usize(..4)];
+            policy = Policy::new(mode.personality(), ports);
+            policy.mss_max = rng.bool().then(|| rng.u16(48..1460));
+            let mut short = || Duration::from_secs(rng.u64(1..60));
+            timeouts = Timeouts { conn: short(), half_closed: short(), embryonic: short() };
+            self.changed += 1;
+        }
+        for control in [Control::Install(policy), Control::SetTimeouts(timeouts)] {
+            self.engine.handle_control(now, control, &mut self.outbox);
+        }
     }
 
     /// Time has come to `now`.

@@ -37,6 +37,8 @@ pub(crate) struct Scenario {
     pub(crate) faults: [Faults; 4],
     pub(crate) taste: Taste,
     pub(crate) attack: Attack,
+    /// Policies change while it is open.
+    pub(crate) changes: bool,
     /// A router behind the guard says that packets could not go on.
     pub(crate) complains: bool,
     /// The client is on the inside.
@@ -72,6 +74,8 @@ pub(crate) struct Outcome {
     pub(crate) judged: Judged,
     /// Errors of a router, and those of them that were told.
     pub(crate) errors: [u64; 2],
+    /// Policies that were put into force meanwhile.
+    pub(crate) changed: u64,
 }
 
 /// How much of a session is certain.
@@ -135,6 +139,7 @@ impl Scenario {
                 nul: false,
             },
             attack: Attack::None,
+            changes: false,
             complains: false,
             turned: false,
             port: 2525,
@@ -290,6 +295,7 @@ impl Scenario {
         let mut rng = Rng::with_seed(self.seed);
         let mut guard = Guard::new(self.mode, self.offload, self.seed, Trace::new(traced));
         guard.attacker = Attacker::new(self.attack, self.seed);
+        guard.changes = self.changes.then(|| Rng::with_seed(!self.seed));
         guard.turned = self.turned;
         guard.router = (self.complains && self.mode.inspects()).then(|| Router::new(self.seed));
         let mut world = World::new(guard, &self.faults, &mut rng);
@@ -365,6 +371,7 @@ impl Scenario {
             ends,
             judged,
             errors: world.guard.errors,
+            changed: world.guard.changed,
         })
     }
 

@@ -1,5 +1,5 @@
 //! Two runs that must not differ in one octet of what leaves: with decoys and without (I13, I36), with the
-//! client on either side (I32), among others and alone (I31).
+//! client on either side (I32), among others and alone (I31), with changes of policy and without.
 
 use fastrand::Rng;
 use mailguard::engine::{Engine, Outbox};
@@ -39,6 +39,24 @@ fn decoys_leave_no_trace() {
         |seed| Scenario::of_any_device(Mode::that_holds_no_line(seed), seed),
         |other| other.attack = Attack::Decoys,
     );
+}
+
+/// A connection keeps the policy of its beginning, whatever is put into force before each of its packets.
+#[test]
+fn changes_of_policy_leave_no_trace() {
+    each_seed("twins::changes_of_policy_leave_no_trace", 200, |seed, traced| {
+        let scenario = Scenario::of_any_device(Mode::that_inspects(seed), seed);
+        let one = scenario.run(traced)?;
+        let other = Scenario { changes: true, ..scenario }.run(traced)?;
+        if (one.fingerprint, one.received) != (other.fingerprint, other.received) {
+            return Err(Failure::of("the two runs differ".to_owned()));
+        }
+        // Handshakes and ends are packets enough.
+        if other.changed < 3 {
+            return Err(Failure::of(format!("{} changes", other.changed)));
+        }
+        Ok(())
+    });
 }
 
 /// Ports tell nothing either: the client's is that of the server.

@@ -106,3 +106,18 @@ service-policy global_policy global
     let personality = policy.inspection(25).expect("inspected");
     assert!(personality.verbs.contains(crate::smtp::Verb::StartTls), "allow-tls");
 }
+
+#[test]
+fn a_saved_file_that_was_cut_short_is_wrong() {
+    let saved = Config::factory("pix6x").text(false);
+    for (at, _) in saved.match_indices('\n').skip(1) {
+        let loaded = load(&saved[..at], hash);
+        assert_eq!(loaded.has_errors(), at + 1 < saved.len(), "{}", &saved[..at]);
+    }
+    let loaded = load(": Saved\nfixup protocol smtp 25", hash);
+    let [Remark { line: 2, column: 0, what: What::Error(why), .. }] = &loaded.remarks[..] else {
+        panic!("{:?}", loaded.remarks)
+    };
+    assert!(why.contains(": end"), "{why}");
+    assert!(!load("PIX Version 6.3(5)\nfixup protocol smtp 25", hash).has_errors());
+}

@@ -197,6 +197,9 @@ fn nothing_that_is_typed_or_read_is_too_much() {
             }
         }
     }
+    let wrong = load(&"x\n".repeat(1 << 20), hash);
+    assert_eq!(wrong.remarks.len(), crate::limits::CONFIG_ERRORS_MAX + 1);
+    assert!(wrong.remarks[100].show("f").contains("the rest is not read"));
     let long = load(&"x".repeat(1 << 20), hash);
     assert!(long.has_errors() && long.remarks[0].show("f").len() < 600);
 }
