@@ -308,3 +308,14 @@ fn every_command_has_help_a_no_form_or_a_reason_and_can_be_typed() {
     }
     assert!(count > 80, "{count}");
 }
+
+#[test]
+fn a_knob_that_is_set_stays_when_another_value_is_refused() {
+    let mut typist = Typist::new("mailguard");
+    typist.types(&["knob greeting all"]);
+    typist.wrong("knob greeting stars");
+    typist.types(&["knob greeting keep20"]);
+    assert_eq!(typist.config.knobs.len(), 1);
+    typist.types(&["no knob greeting"]);
+    assert!(typist.config.knobs.is_empty());
+}
