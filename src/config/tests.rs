@@ -319,3 +319,13 @@ fn a_knob_that_is_set_stays_when_another_value_is_refused() {
     typist.types(&["no knob greeting"]);
     assert!(typist.config.knobs.is_empty());
 }
+
+#[test]
+fn names_of_the_device_that_are_there_already_are_not_there_twice() {
+    let mut typist = Typist::new("mailguard");
+    typist.types(&["class-map inspection_default", "policy-map global_policy"]);
+    typist.types(&["class inspection_default", "personality asa72"]);
+    assert_eq!((typist.config.class_maps.len(), typist.config.policy_maps.len()), (1, 1));
+    assert!(typist.config.policy().inspection(25).is_some());
+    reads_back(&typist.config);
+}
