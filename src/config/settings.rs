@@ -328,11 +328,17 @@ impl Config {
 
     /// The policy that an ASA is delivered with.
     pub(super) fn add_global_policy(&mut self, inspect: Option<Option<String>>) {
-        self.class_maps.push(ClassMap {
-            name: "inspection_default".into(),
-            description: None,
-            traffic: Some(Traffic::Default),
-        });
+        // Names that may be there already, and are of no use without a service policy.
+        let name = "inspection_default";
+        match self.class_maps.iter_mut().find(|class| class.name == name) {
+            Some(class) => class.traffic = Some(Traffic::Default),
+            None => self.class_maps.push(ClassMap {
+                name: name.into(),
+                description: None,
+                traffic: Some(Traffic::Default),
+            }),
+        }
+        self.policy_maps.retain(|map| map.name != "global_policy");
         self.policy_maps.push(PolicyMap {
             name: "global_policy".into(),
             description: None,

@@ -339,3 +339,24 @@ fn a_tcp_map_says_what_is_not_agreed_on_and_what_is_settled() {
     asa.types(&["no set connection advanced-options old", "no tcp-map old"]);
     assert_eq!(asa.config.policy().tcp_map(25), crate::policy::TcpMap::default());
 }
+
+#[test]
+fn a_knob_that_is_set_stays_when_another_value_is_refused() {
+    let mut typist = Typist::new("mailguard");
+    typist.types(&["knob greeting all"]);
+    typist.wrong("knob greeting stars");
+    typist.types(&["knob greeting keep20"]);
+    assert_eq!(typist.config.knobs.len(), 1);
+    typist.types(&["no knob greeting"]);
+    assert!(typist.config.knobs.is_empty());
+}
+
+#[test]
+fn names_of_the_device_that_are_there_already_are_not_there_twice() {
+    let mut typist = Typist::new("mailguard");
+    typist.types(&["class-map inspection_default", "policy-map global_policy"]);
+    typist.types(&["class inspection_default", "personality asa72"]);
+    assert_eq!((typist.config.class_maps.len(), typist.config.policy_maps.len()), (1, 1));
+    assert!(typist.config.policy().inspection(25).is_some());
+    reads_back(&typist.config);
+}

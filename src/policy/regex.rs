@@ -111,13 +111,15 @@ impl Regex {
     }
 }
 
-/// The innermost cause is what an operator can do something about.
+/// The innermost cause is what an operator can do something about. It may draw a picture; its last line says what is wrong.
 fn reason(error: &dense::BuildError) -> String {
     let mut cause: &dyn core::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    let text = cause.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 impl fmt::Debug for Regex {
@@ -140,6 +142,16 @@ mod tests {
 
     fn found(regex: &Regex, text: &[u8]) -> bool {
         regex.matches(text.iter().fold(regex.search(), |search, octet| regex.step(search, *octet)))
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_a_line() {
+        let said = |text| Regex::new("a", text).unwrap_err().to_string();
+        assert_eq!(said("*x"), "repetition operator missing expression");
+        assert_eq!(said("(a"), "unclosed group");
+        for text in ["[", "a{9999}{9999}", "\\", "(?u)\\pX", "a\nb(", "[z-a]"] {
+            assert_eq!(said(text).lines().count(), 1, "{text}: {}", said(text));
+        }
     }
 
     #[test]

@@ -145,14 +145,16 @@ fn personality(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), 
 
 fn knob(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), Refused> {
     let Some(knob) = args.get("KNOB").and_then(Knob::named) else { return Ok(()) };
-    editor.config.knobs.retain(|(name, _)| *name != knob.name);
-    if is_no {
-        return Ok(());
-    }
-    let value = args.get("VALUE").unwrap_or_default();
     let mut copy = Personality::OFF.clone();
-    copy.set(knob.name, value).map_err(|error| Refused::at(args, "VALUE", error.to_string()))?;
-    editor.config.knobs.push((knob.name, knob.value(&copy)));
+    if !is_no {
+        let value = args.get("VALUE").unwrap_or_default();
+        copy.set(knob.name, value)
+            .map_err(|error| Refused::at(args, "VALUE", error.to_string()))?;
+    }
+    editor.config.knobs.retain(|(name, _)| *name != knob.name);
+    if !is_no {
+        editor.config.knobs.push((knob.name, knob.value(&copy)));
+    }
     Ok(())
 }
 
