@@ -9,8 +9,8 @@ import subprocess
 import threading
 import time
 
-from lab import (INSIDE, MAILGUARD, REFUSED, ROOT, Client, Server, a_message, check, check_that, done, lab, read, run, sha256,
-                 start, stuffed, temp_dir, wait_for)
+from lab import (INSIDE, MAILGUARD, REFUSED, ROOT, Client, Server, a_message, check, check_that, done,
+                 forget_connections, lab, read, run, sha256, start, stuffed, temp_dir, wait_for)
 
 # Enough to take some seconds.
 ROUNDS = 1000
@@ -121,6 +121,7 @@ path = f"{where}/startup"
 with open(path, "w") as file:
     file.write("personality mailguard\npolicy-map type inspect esmtp strict\n parameters\n  mask-banner\n"
                "class-map mail\n match port tcp eq 25\npolicy-map of_mine\n class mail\n  inspect esmtp strict\n")
+forget_connections()
 lab("guard", "start", "--config", path)
 sink = start("inside", MAILGUARD, "sink", "--listen", "0.0.0.0:25", "--expect-load", "--json", log=f"{where}/sink")
 wait_for("the sink", lambda: run("inside", "ss", "-Hltn", "sport = :25").stdout)

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import threading
 
-from lab import (INSIDE, MAILGUARD, ROOT, check, check_that, done, guard_pid, guard_rss, lab, on, read, run, start, temp_dir,
-                 wait_for)
+from lab import (INSIDE, MAILGUARD, ROOT, check, check_that, done, forget_connections, guard_pid, guard_rss,
+                 lab, on, read, run, start, temp_dir, wait_for)
 
 PORT = 2323
 # Fewer than the guard serves at a time, so that an operator finds room.
@@ -95,6 +95,7 @@ where = temp_dir()
 path = f"{where}/startup"
 with open(path, "w") as file:
     file.write("personality mailguard\nhostname gate\npasswd letmein\n")
+forget_connections()
 lab("guard", "start", "--config", path, "--telnet", str(PORT))
 PATH = socket_path()
 pid = guard_pid()

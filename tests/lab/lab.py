@@ -180,6 +180,12 @@ def command(side, argv):
     return ["ip", "netns", "exec", f"{PREFIX}-{side}", *map(str, argv)]
 
 
+def forget_connections():
+    """Ends what tests before have left open: its repeats would come to the next guard as a stranger's."""
+    for side in ("outside", "inside"):
+        run(side, "ss", "-K", "-H", "-t", "state", "connected", "exclude", "time-wait")
+
+
 def run(side, *argv, **options):
     """Runs a program in the namespace of a side and returns the finished process."""
     options.setdefault("stdout", subprocess.PIPE)
