@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::command::{Command, Editor, Has, Mode, No, PLACES, Place, Refused, Run};
+use super::command::{Command, Editor, Mode, No, PLACES, Place, Refused, Run};
 use super::commands::commands;
 use super::grammar::{Args, Grammar, Next, Wrong};
 use super::settings::Family;
@@ -205,7 +205,7 @@ fn expected(before: &str, partial: &str, mode: &Mode, family: Family) -> Vec<(Ne
                 Next::End => partial.is_empty(),
             };
             if fits {
-                found.push((next, about(local, &words, next, family)));
+                found.push((next, about(local, &words, next)));
             }
         }
     }
@@ -213,7 +213,7 @@ fn expected(before: &str, partial: &str, mode: &Mode, family: Family) -> Vec<(Ne
 }
 
 /// What a word is for: that of the only command that goes on with it, or the beginnings of several.
-fn about(local: &Local, words: &[Word<'_>], next: Next, _family: Family) -> String {
+fn about(local: &Local, words: &[Word<'_>], next: Next) -> String {
     let mut goes_on = local.commands.iter().filter(|(command, is_no)| {
         let syntax: Vec<_> = command.syntax.split_whitespace().collect();
         let skip = usize::from(*is_no);
@@ -244,7 +244,6 @@ fn about(local: &Local, words: &[Word<'_>], next: Next, _family: Family) -> Stri
 }
 
 /// Whether a line is a command of another family: its words are right, its version is wrong.
-pub fn is_of_another_version(line: &str, mode: &Mode, family: Family) -> Option<Has> {
-    let others = FAMILIES.iter().filter(|other| **other != family);
-    others.filter_map(|other| read(line, mode, *other).ok()).map(|line| line.command.has).next()
+pub fn is_of_another_version(line: &str, mode: &Mode, family: Family) -> bool {
+    FAMILIES.iter().any(|other| *other != family && read(line, mode, *other).is_ok())
 }

@@ -345,7 +345,7 @@ pub fn load(text: &str, hash: fn(&str) -> String) -> Loaded {
         let is_wrong = matches!(fault, Fault::Refused(_) | Fault::TooLong);
         let (column, what) = if is_wrong {
             (fault.column(), What::Error(fault.text(line)))
-        } else if is_of_another_version(line, &mode, family).is_some() {
+        } else if is_of_another_version(line, &mode, family) {
             skips = true;
             (indent, What::Error(format!("{} has it not", loaded.config.personality)))
         } else if is_unsupported(trimmed) {

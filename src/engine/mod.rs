@@ -248,8 +248,8 @@ impl Engine {
                 self.counters.happened(Event::MssClamped);
             }
         }
-        let map = self.config.policy.tcp_map(headers.destination.port());
-        if headers.has(flags::SYN) && !headers.has(flags::ACK) && map != TcpMap::default() {
+        if headers.has(flags::SYN) && !headers.has(flags::ACK) {
+            let map = self.config.policy.tcp_map(headers.destination.port());
             let list = packet.get_mut(headers.tcp_start + 20..headers.payload_start);
             let TcpMap { clears_sack, clears_timestamps, clears_window_scale } = map;
             let list = list.unwrap_or_default();

@@ -117,13 +117,13 @@ impl Operator {
     /// What is said of a line that was not done, in the words of the version.
     pub(super) fn fault(&self, line: &str, fault: &Fault) -> Said {
         let family = self.device.config().family();
+        let about = if is_of_another_version(line, &self.mode, family) {
+            format!("({} has it not)\n", self.device.config().personality)
+        } else {
+            String::new()
+        };
         let is_wrong = matches!(fault, Fault::Wrong(Wrong::Invalid(_) | Wrong::Incomplete(_)));
         if is_wrong && matches!(family, Family::Mailhost | Family::Fixup) {
-            let about = if is_of_another_version(line, &self.mode, family).is_some() {
-                format!("({} has it not)\n", self.device.config().personality)
-            } else {
-                String::new()
-            };
             let text = "Type help or '?' for a list of available commands.\n";
             return refusal(format!("{text}{about}"));
         }
@@ -134,11 +134,7 @@ impl Operator {
             }
             Fault::Wrong(_) | Fault::Refused(_) | Fault::TooLong => String::new(),
         };
-        let text = fault.text(line);
-        let about = is_of_another_version(line, &self.mode, family).map_or(String::new(), |_| {
-            format!("({} has it not)\n", self.device.config().personality)
-        });
-        refusal(format!("{caret}{text}\n{about}"))
+        refusal(format!("{caret}{}\n{about}", fault.text(line)))
     }
 }
 

@@ -281,4 +281,41 @@ mod tests {
         assert_eq!((short(seconds(95)), long(seconds(95))), ("1m35s".into(), "0:01:35".into()));
         assert_eq!(short(seconds(3600)), "1h0m");
     }
+
+    #[test]
+    fn connections_as_the_device_lists_them() {
+        let address = |text: &str| text.parse().unwrap();
+        let view = View {
+            connection: crate::report::Connection {
+                id: 7,
+                client: address("192.0.2.10:61638"),
+                server: address("198.51.100.10:25"),
+                client_leg: crate::direction::Leg::Outside,
+            },
+            personality: std::sync::Arc::new(crate::policy::Personality::ASA72),
+            flags: "UIOB".into(),
+            state: "commands",
+            idle: Duration::from_secs(95),
+            uptime: Duration::from_secs(125),
+            timeout: Duration::from_secs(3600),
+            octets: (500, 14),
+            edits: 2,
+            refused: Some("EXPN"),
+            memory: 1500,
+        };
+        let views = [view];
+        assert_eq!(
+            conn(&views, 1, 17_252, false),
+            "1 in use, 17252 most used\n\
+             TCP outside  192.0.2.10:61638 inside  198.51.100.10:25, idle 0:01:35, bytes 514, flags UIOB\n"
+        );
+        let text = conn(&views, 3, 0, true);
+        for part in [
+            "3 in use, 3 most used\nTCP outside: 192.0.2.10/61638 inside: 198.51.100.10/25,\n",
+            "    flags UIOB, idle 1m35s, uptime 2m5s, timeout 1h0m, bytes 514\n",
+            "personality asa72, state commands, edits 2, last refused EXPN, memory 1500\n2 more\n",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 }
