@@ -254,6 +254,12 @@ class Row:
         """The server's address."""
         return host(family, 1 if self.routed else 0, 20)
 
+    def another_client(self, number):
+        """One more IPv4 address of the client's."""
+        address = host("IPv4", 0, 100 + number)
+        self.ip("client", "addr", "replace", f"{address}/{LENGTH['IPv4']}", "dev", "eth0")
+        return address
+
     def ip(self, side, *words):
         """ip(8) in a namespace."""
         return run("ip", "-n", self.ns[side], *words)

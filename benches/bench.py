@@ -45,7 +45,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="an eighth of the octets and a third of the time: to see that it works")
     parser.add_argument("--gro", choices=("on", "off"), help="GRO of the middle's wires [as the kernel has it]")
     parser.add_argument("--bulk", type=int, metavar="MIB", help="octets of the big messages of a row together [1024; 128 with --quick]")
-    parser.add_argument("--seconds", type=float, metavar="SECS", help="how long mails or NOOPs are sent [1.5; 0.5 with --quick]")
+    parser.add_argument("--seconds", type=float, metavar="SECS", help="how long mails or NOOPs are sent [1; 0.3 with --quick]")
     parser.add_argument("--out", metavar="DIRECTORY", default=os.path.join(bed.TARGET, "bench"), help="where results.json, table.md and figures.svg go")
     parser.add_argument("--plot", metavar="PYTHON", help=argparse.SUPPRESS)
     parser.add_argument("--needs", action="store_true", help=argparse.SUPPRESS)
@@ -55,7 +55,7 @@ def arguments():
                        {"main": rows_of.MAIN, "all": list(rows)}, "row")
     args.rounds = args.rounds or (2 if args.quick else 5)
     args.bulk = (args.bulk or (128 if args.quick else 1024)) << 20
-    args.seconds = args.seconds or (0.5 if args.quick else 1.5)
+    args.seconds = args.seconds or (0.3 if args.quick else 1.0)
     args.modes = [modes[name] for name in args.modes]
     args.rows = [rows[name] for name in args.rows]
     return args
@@ -108,12 +108,19 @@ def raise_modes(args):
 
 def measure(args, up):
     """The rounds. Within each, all modes of a row stand close together in time, in an order that changes."""
+    for mode in up:
+        left_out = {}
+        for row in args.rows:
+            left_out.setdefault(row.why_not(mode), []).append(row.name)
+        left_out.pop(None, None)
+        for why, names in left_out.items():
+            say(f"left out: {mode.name}, {' '.join(names)}: {why}")
     measurements = []
     order = random.Random(1)
     began = time.monotonic()
     for number in range(1, args.rounds + 1):
         for row in args.rows:
-            suited = [mode for mode in up if row.suits(mode)]
+            suited = [mode for mode in up if number <= row.rounds_max and not row.why_not(mode)]
             for mode in order.sample(suited, len(suited)):
                 made = {"round": number, "mode": mode.name, "row": row.name}
                 try:

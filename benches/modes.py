@@ -14,8 +14,8 @@ from bed import MTA, PORT, ROOT, Trouble, host
 FORWARD = os.environ.get("MAILGUARD_FORWARD", "")
 
 LEGS = ("mg-outside", "mg-inside")
-# Packet fragments have no ports: conntrack puts them together before routing looks at ports, as in
-# netns/lab. Without forwarding rules of its own the null TUN pays the same for it.
+# Fragments have no ports: connection tracking puts them together before routing looks at ports, as in
+# netns/lab. The null TUN pays the same for it.
 DEFRAGMENT = """table inet defragment {
     chain untracked { type filter hook prerouting priority raw; policy accept; notrack; }
     chain assembled { type filter hook prerouting priority -200; policy accept; ct state new accept; }
@@ -189,6 +189,12 @@ class Proxy(Mode):
         libraries = glob.glob(os.path.join(MTA, package, "usr", "lib", "*-linux-gnu*"))
         return path, {"LD_LIBRARY_PATH": ":".join(libraries)}
 
+    @staticmethod
+    def connections_max():
+        """As many as there are open files for: two each, and HAProxy, which refuses to start with more, wants pipes
+        for a quarter of them."""
+        return min(60_000, int(open_files() / 2.55))
+
     def listens(self):
         """Waits until port 25 is open."""
         for _ in range(400):
@@ -208,8 +214,7 @@ class Haproxy(Proxy):
         for family in bed.NETS:
             ends += (f"listen {family}\n    bind {'[' + host(family, 0, 1) + ']' if family == 'IPv6' else host(family, 0, 1)}:{PORT}\n"
                      f"    server mail {'[' + self.row.server(family) + ']' if family == 'IPv6' else self.row.server(family)}:{PORT}\n")
-        # As many as there are open files for, with pipes for a quarter of them: it refuses to start with more.
-        connections = min(60_000, int(open_files() / 2.55))
+        connections = self.connections_max()
         config = (f"global\n    maxconn {connections}\n"
                   f"defaults\n    mode tcp\n    maxconn {connections}\n    option splice-auto\n"
                   "    timeout connect 10s\n    timeout client 1h\n    timeout server 1h\n" + ends)

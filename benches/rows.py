@@ -59,17 +59,29 @@ def open_files():
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+def repeats(mode):
+    """Segments that the client's kernel, and a proxy's, has sent again."""
+    count = 0
+    for side in ("client", "middle"):
+        names, values = [line.split() for line in mode.row.exec(side, "cat", "/proc/net/snmp").splitlines()
+                         if line.startswith("Tcp:")]
+        count += int(values[names.index("RetransSegs")])
+    return count
+
+
 class Spent:
-    """CPU seconds between two moments."""
+    """CPU seconds between two moments, and what got lost on the way."""
 
     def __init__(self, mode):
         self.mode = mode
+        self.repeats = repeats(mode)
         self.box, self.own = box_seconds(), own_seconds(mode.row.pids())
 
     def stop(self):
         """What has been spent since."""
-        return {"cpu_box": box_seconds() - self.box,
-                "cpu_own": own_seconds(self.mode.row.pids()) - self.own}
+        spent = {"cpu_box": box_seconds() - self.box,
+                 "cpu_own": own_seconds(self.mode.row.pids()) - self.own}
+        return {**spent, "repeats": repeats(self.mode) - self.repeats}
 
 
 # --- our own load -----------------------------------------------------------------------------------
@@ -155,13 +167,15 @@ class Row:
     """One row. `unit` is the figure's; more is better unless `less_is_better`."""
 
     less_is_better = False
+    # In how many rounds it is measured at most.
+    rounds_max = 1000
 
     def __init__(self, name, unit, title, family="IPv4"):
         self.name, self.unit, self.title, self.family = name, unit, title, family
 
-    def suits(self, mode):
-        """Whether it means anything for a mode."""
-        return True
+    def why_not(self, mode):
+        """Why it is not measured for a mode, or None."""
+        return None
 
     def measure(self, mode, settings):
         """One measurement: a dictionary, in which `figure` is the row's figure."""
@@ -214,9 +228,8 @@ class Noop(Row):
         super().__init__(name, "µs (median)", title, family)
         self.connections = connections
 
-    def suits(self, mode):
-        # It would answer by itself.
-        return not mode.stores
+    def why_not(self, mode):
+        return "it would answer by itself" if mode.stores else None
 
     def measure(self, mode, settings):
         report, took, spent = load(mode, self.family, "--connections", self.connections, "--messages", 0,
@@ -234,22 +247,29 @@ class Memory(Row):
     """Resident memory with idle connections, of a process that has just been started."""
 
     less_is_better = True
+    # It hardly differs from round to round, and takes long.
+    rounds_max = 2
 
     def __init__(self, name, connections, title):
         super().__init__(name, "MiB", title)
         self.connections = connections
 
-    def suits(self, mode):
-        # A proxy has two sockets for each, and is one process.
-        return mode.has_memory and (not mode.is_proxy or 2.1 * self.connections < open_files())
+    def why_not(self, mode):
+        if not mode.has_memory:
+            return "there is no process to look at" if not mode.stores else "it has a process for each connection"
+        # Two sockets for each connection, in one process.
+        if mode.is_proxy and self.connections > mode.connections_max():
+            return f"the {open_files():,} open files that a process may have here are not enough for it"
+        return None
 
     def measure(self, mode, settings):
         mode.restart()
         time.sleep(0.5)
         if not self.connections:
             return {"figure": resident_mib(mode.row.pids())}
-        # Where the machine allows few files to a process there must be several, which share the port.
-        parts = -(-self.connections // min(self.connections, int(0.6 * open_files())))
+        # Several of each: a process may have few files open, and the kernel looks long for a port of an address
+        # when half of them are taken. The sinks share the server's port.
+        parts = -(-self.connections // min(10_000, int(0.6 * open_files())))
         sinks, loads, reports = [], [], []
         try:
             sinks = [Sink(mode, "--threads", 2) for _ in range(parts)]
@@ -257,7 +277,7 @@ class Memory(Row):
                 share = self.connections // parts + (part < self.connections % parts)
                 loads.append(mode.row.start(
                     "client", MAILGUARD, "load", address(mode, self.family), "--helo", "--json", "--interval", 0,
-                    "--connections", share, "--hold", 600))
+                    "--connections", share, "--hold", 600, "--bind", mode.row.another_client(part)))
             for process in loads:
                 process.wait_for("connections held", 180)
             time.sleep(0.5)
@@ -284,8 +304,8 @@ class Source(Row):
         super().__init__(name, "Gbit/s" if bulk else "mails/s", title)
         self.connections, self.bulk = connections, bulk
 
-    def suits(self, mode):
-        return not mode.stores
+    def why_not(self, mode):
+        return "its own way of counting is for mail that is delivered at once" if mode.stores else None
 
     def measure(self, mode, settings):
         # smtp-source writes line by line, about 1 Gbit/s: a quarter of the octets is enough.
@@ -335,8 +355,8 @@ def wait_for_port(mode, process):
 
 
 def per(spent, amount):
-    """CPU seconds by the amount of work."""
-    return {name: seconds / amount for name, seconds in spent.items()}
+    """CPU seconds by the amount of work; segments that were repeated as they are."""
+    return {name: value if name == "repeats" else value / amount for name, value in spent.items()}
 
 
 def all_rows():

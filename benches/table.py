@@ -85,7 +85,7 @@ def terminal(told, rows, nulls):
         line = (f"  {cell['mode']:<18} {number(cell['median']):>9} {number(cell['min']):>9} {number(cell['max']):>9}"
                 f"  {_two(ratio.get('routing')):>8} {_two(ratio.get('haproxy')):>8} {_two(to_null):>6}")
         if cell.get("cpu_box") is not None:
-            line += f"  {number(cell['cpu_box']):>7} {number(cell['cpu_own']):>7}"
+            line += f"  {number(cell['cpu_box']):>7} {number(cell['cpu_own']):>7} {cell['repeats']:>7.0f}"
         if "p99_9" in cell:
             line += f"  {number(cell['p99']):>8} {number(cell['p99_9']):>8}"
         if cell["errors"]:
@@ -98,7 +98,7 @@ def _cpu_title(kind):
     if kind.unit == "MiB":
         return ""
     of = {"Gbit/s": "GB", "mails/s": "1,000 mails"}.get(kind.unit, "1,000 round trips")
-    return f"CPU seconds of box and mode a {of}" + (", p99, p99.9" if kind.less_is_better else "")
+    return f"CPU seconds of box and mode a {of}, repeated segments" + (", p99, p99.9" if kind.less_is_better else "")
 
 
 def _two(ratio):
