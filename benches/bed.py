@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,7 +127,10 @@ def stop_all():
 # --- namespaces -------------------------------------------------------------------------------------
 
 _made = []
-_state_path = os.path.join("/run" if os.access("/run", os.W_OK) else "/tmp", f"{PREFIX}.namespaces")
+_RUN = "/run" if os.access("/run", os.W_OK) else "/tmp"
+_state_path = os.path.join(_RUN, f"{PREFIX}.namespaces")
+# Configurations and whatever else is needed as a file.
+_files = os.path.join(_RUN, f"{PREFIX}.files")
 _lock = None
 
 
@@ -143,6 +147,9 @@ def claim():
     if _made:
         say("clearing away what an earlier run left")
         remove_namespaces()
+    shutil.rmtree(_files, ignore_errors=True)
+    os.mkdir(_files, 0o700)
+    os.environ["TMPDIR"] = tempfile.tempdir = _files
 
 
 def add_namespace(name):
@@ -181,6 +188,7 @@ def clean_up():
     stop_all()
     if _lock:
         remove_namespaces()
+        shutil.rmtree(_files, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.remove(_state_path)
 

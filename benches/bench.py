@@ -185,7 +185,7 @@ def main():
     with open(path, "w") as file:
         json.dump(whole, file, indent=1)
     with open(os.path.join(args.out, "table.md"), "w") as file:
-        file.write(table.markdown(summary, rows, told))
+        file.write(table.markdown(summary, rows, nulls, told))
     print(table.terminal(summary, rows, nulls))
     if args.plot and summary:
         subprocess.run([args.plot, os.path.join(bed.ROOT, "benches", "plot.py"), path,

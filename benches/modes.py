@@ -160,7 +160,7 @@ class Bridge(Mode):
 
     def start(self):
         self.launch(bed.MAILGUARD, "run", "--bridge", "wire-client", "wire-server", "--no-console",
-                    *self.options, until="guarding", env={"RUST_LOG": "info"})
+                    *self.options, until="ing outside wire-client", env={"RUST_LOG": "info"})
 
 
 class Proxy(Mode):

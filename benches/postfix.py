@@ -7,6 +7,7 @@ Started by modes.py in a mount namespace of its own. Says `ready`, answers every
 """
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lab"))
@@ -29,6 +30,8 @@ def queue_is_empty(postfix):
 
 def main():
     v4, v6 = sys.argv[1:]
+    # Whatever ends it, what it has mounted and made goes.
+    signal.signal(signal.SIGTERM, lambda *_: lab.done())
     # The domain says over which family a mail goes on; rows.py chooses it.
     postfix = jail.Postfix("middle", relay={"v4.example.net": v4, "v6.example.net": v6}, extra=(
         "mynetworks = 0.0.0.0/0 [::]/0",

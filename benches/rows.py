@@ -99,10 +99,15 @@ class Sink:
         """Ends it; what it counted."""
         self.process.popen.send_signal(signal.SIGTERM)
         self.process.wait(30)
-        said = self.process.said(self.process.out)
-        if not said:
-            raise Trouble(f"the sink said nothing but: {self.process.said()[-300:]}")
-        return json.loads(said)
+        return parsed(self.process)
+
+
+def parsed(process):
+    """The JSON object that a program of ours prints at its end."""
+    try:
+        return json.loads(process.said(process.out))
+    except ValueError:
+        raise Trouble(f"{process.name} reported nothing, but said: {process.said()[-300:]}") from None
 
 
 def address(mode, family):
@@ -123,10 +128,7 @@ def load(mode, family, *options, seconds):
         process = mode.row.start("client", MAILGUARD, "load", address(mode, family), "--helo", "--json",
                                  "--interval", "0", "--timeout", "30", "--to", to, *options)
         status = process.wait(seconds + 90)
-        said = process.said(process.out)
-        if not said:
-            raise Trouble(f"the load said nothing but: {process.said()[-300:]}")
-        report = json.loads(said)
+        report = parsed(process)
         if status != 0 or report["errors"]["total"]:
             raise Trouble(f"load: {report['errors']['kinds']}")
         if mode.stores:
@@ -136,7 +138,7 @@ def load(mode, family, *options, seconds):
         totals = sink.totals()
     check(report, totals)
     took = report["seconds"]
-    if mode.stores and totals["last_message"]:
+    if mode.stores and totals.get("last_message"):
         took = max(took, totals["last_message"] - began)
     return report, took, spent
 
@@ -286,7 +288,7 @@ class Memory(Row):
                 process.popen.send_signal(signal.SIGTERM)
             for process in loads:
                 process.wait(120)
-                reports.append(json.loads(process.said(process.out)))
+                reports.append(parsed(process))
         finally:
             for process in loads:
                 process.stop()

@@ -105,7 +105,7 @@ def _two(ratio):
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
-def markdown(told, rows, about):
+def markdown(told, rows, nulls, about):
     """The tables for a README: modes down, rows across, in brackets the ratio to routing."""
     lines = [f"Medians of {about['rounds']} interleaved rounds, in brackets the median of the per-round ratios to plain "
              f"routing ({about['cores']} cores for client, middle and server together, Linux {about['kernel']}, "
@@ -136,6 +136,12 @@ def markdown(told, rows, about):
         ratio = cell["ratio"].get("routing")
         return number(cell["median"]) + ("" if ratio is None else f" ({ratio:.2f})")
 
+    def to_null(cell):
+        if cell is None or cell["errors"]:
+            return ""
+        ratio = cell["ratio"].get(nulls.get(cell["mode"]))
+        return "" if ratio is None else _two(ratio)
+
     def cpu(cell):
         if cell is None or cell.get("cpu_box") is None or cell["errors"]:
             return ""
@@ -151,6 +157,9 @@ def markdown(told, rows, about):
         block("**Mails a second**", small[at:at + 6], figure)
     block("**Round trips of NOOP**, p50 / p99 / p99.9", [row for row in names if rows[row].unit.startswith("µs")], figure)
     block("**Resident memory**", kind("MiB"), figure)
+    chosen = [*kind("Gbit/s"), *small[:3], *(row for row in names if rows[row].unit.startswith("µs"))]
+    if any(to_null(cell) for cell in told):
+        block("**Ratio to the null forwarder of the same device**", chosen, to_null)
     block("**CPU seconds a GB**, whole box / the mode's own processes", kind("Gbit/s"), cpu)
     for at in range(0, len(small), 6):
         block("**CPU seconds a 1,000 mails**, whole box / the mode's own processes", small[at:at + 6], cpu)
