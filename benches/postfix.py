@@ -6,6 +6,7 @@ Started by modes.py in a mount namespace of its own. Says `ready`, answers every
 `empty` or `busy`, and ends with its input. The Postfix is that of the lab's tests (tests/lab/jail.py).
 """
 
+import collections
 import os
 import signal
 import sys
@@ -16,6 +17,21 @@ import jail  # noqa: E402
 import lab  # noqa: E402
 
 QUEUES = ("maildrop", "incoming", "active", "deferred", "bounce", "corrupt")
+
+
+class Postfix(jail.Postfix):
+    """One that may log as much as it likes: what is written costs it what it always costs, and only the end of it is kept."""
+
+    def __init__(self, *words, **options):
+        self.words = collections.deque(maxlen=50)
+        super().__init__(*words, **options)
+
+    def _syslog(self, logger):
+        while True:
+            self.words.append(logger.recv(65536))
+
+    def said(self):
+        return super().said() + b"\n".join(self.words).decode(errors="replace")
 
 
 def queue_is_empty(postfix):
@@ -33,7 +49,7 @@ def main():
     # Whatever ends it, what it has mounted and made goes.
     signal.signal(signal.SIGTERM, lambda *_: lab.done())
     # The domain says over which family a mail goes on; rows.py chooses it.
-    postfix = jail.Postfix("middle", relay={"v4.example.net": v4, "v6.example.net": v6}, extra=(
+    postfix = Postfix("middle", relay={"v4.example.net": v4, "v6.example.net": v6}, extra=(
         "mynetworks = 0.0.0.0/0 [::]/0",
         "debug_peer_list =",
         # A load is no attack, and commands in a row are what is measured.
