@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -95,8 +95,11 @@ fn content(target: SocketAddr, options: &[&str]) -> Value {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the time that the sink tells is held against it")]
 fn two_hundred_connections_lose_nothing() {
     let sink = Sink::start(&["--expect-load", "--threads", "2"]);
+    let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let before = since_1970();
     let options = ["--connections", "200", "--messages", "3", "--noop", "2", "--threads", "2"];
     let report = content(sink.address, &options);
     assert_eq!(report["messages"], 600);
@@ -111,6 +114,7 @@ fn two_hundred_connections_lose_nothing() {
     assert_eq!(totals["check_failures"], 0);
     assert_eq!(totals["connections"], 200);
     assert_eq!(totals["unknown_commands"], 0);
+    assert!((before..=since_1970()).contains(&totals["last_message"].as_f64().unwrap()));
     assert_eq!((&totals["bare_cr"], &totals["bare_lf"]), (&0.into(), &0.into()));
 }
 
@@ -211,7 +215,9 @@ fn held_connections_are_idle_and_say_quit() {
     let sink = Sink::start(&["--transcript", path.to_str().unwrap()]);
     let report = content(sink.address, &["--connections", "50", "--hold", "0.1", "--helo"]);
     assert_eq!(report["messages"], 0);
-    assert_eq!(sink.stop().0["commands"], 100);
+    let totals = sink.stop().0;
+    assert_eq!(totals["commands"], 100);
+    assert!(totals["last_message"].is_null());
     let seen = std::fs::read_to_string(&path).unwrap();
     assert_eq!(seen.lines().filter(|line| line.ends_with(" QUIT")).count(), 50);
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();

@@ -33,7 +33,7 @@ const COMPLAINTS_MAX: u64 = 100;
 
 /// What `--help` says of `--json`.
 const JSON_FIELDS: &str = "\
-The fields of the JSON object, all numbers:
+The fields of the JSON object, all numbers but for last_message without messages, which is null:
   connections        accepted
   commands           command lines received
   unknown_commands   of these, answered with 500
@@ -44,7 +44,8 @@ The fields of the JSON object, all numbers:
   long_lines         lines of mail data over 1000 octets
   checked            messages whose body is what their X-Mailguard-Load header says
   check_failures     messages whose body is not, or that lack the header under --expect-load
-  save_failures      messages that --save could not write";
+  save_failures      messages that --save could not write
+  last_message       when the last one was accepted: seconds since 1970, with their fraction";
 
 /// What `mailguard sink` is told.
 #[derive(Debug, clap::Args)]

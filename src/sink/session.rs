@@ -359,7 +359,7 @@ impl Session {
         }
         match saved {
             Ok(()) => {
-                context.totals.messages += 1;
+                context.totals.accept();
                 out.extend_from_slice(b"250 Message accepted\r\n");
             }
             Err(error) => {

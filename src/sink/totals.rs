@@ -1,5 +1,7 @@
 //! What the sink counts.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::Serialize;
 
 /// Counts of one thread, or of all. The fields are the JSON's.
@@ -29,6 +31,8 @@ pub(super) struct Totals {
     pub(super) check_failures: u64,
     /// Messages that `--save` could not write.
     pub(super) save_failures: u64,
+    /// When the last message was accepted, in seconds since 1970 (UTC).
+    pub(super) last_message: Option<f64>,
 }
 
 impl Totals {
@@ -46,6 +50,17 @@ impl Totals {
         self.checked += other.checked;
         self.check_failures += other.check_failures;
         self.save_failures += other.save_failures;
+        // None is less than any time.
+        if other.last_message > self.last_message {
+            self.last_message = other.last_message;
+        }
+    }
+
+    /// Counts a message that was accepted now.
+    pub(super) fn accept(&mut self) {
+        self.messages += 1;
+        self.last_message =
+            SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64());
     }
 
     /// The totals for people.
