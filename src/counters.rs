@@ -107,6 +107,10 @@ counted! {
         LegDown => "leg-down",
         /// The other leg's queue has no room.
         LegFull => "leg-full",
+        /// It is longer than the other interface takes (MTU).
+        LongerThanMtu => "longer-than-mtu",
+        /// The kernel had no room for a frame that came in: more came than was read.
+        RingFull => "ring-full",
     }
 }
 
@@ -198,6 +202,8 @@ counted! {
         MssClamped => "tcp-mss-clamped",
         /// A packet went to the worker that owns its flow.
         HandedOver => "packets-handed-over",
+        /// A frame that is not the guard's business passed the bridge as it came.
+        FrameRelayed => "frames-relayed",
     }
 }
 
@@ -213,6 +219,7 @@ impl DropReason {
                 | Self::PerClientEmbryonicMax
                 | Self::BeltFull
                 | Self::LegFull
+                | Self::RingFull
         )
     }
 }

@@ -80,7 +80,8 @@ pub fn wait(
         fds.map(|fd| fd.revents().unwrap_or_else(PollFlags::empty));
     for (leg, seen) in [(Leg::Outside, of_outside), (Leg::Inside, of_inside)] {
         if seen.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL) {
-            return Err((leg, Gone));
+            let queue = if leg == Leg::Outside { outside } else { inside };
+            queue.trouble().map_err(|gone| (leg, gone))?;
         }
     }
     Ok(Readiness {
@@ -96,10 +97,11 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
+    use crate::device::TunQueue;
 
     fn queue() -> (Queue, UnixDatagram) {
         let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
-        (Queue::new(OwnedFd::from(near), false), far)
+        (Queue::Tun(TunQueue::new(OwnedFd::from(near), false)), far)
     }
 
     #[test]

@@ -232,6 +232,7 @@ mod tests {
 
     use super::*;
     use crate::counters::Event;
+    use crate::device::TunQueue;
     use crate::policy::{Bounds, Midstream, Personality, Policy};
 
     /// Long enough for anything that happens at all.
@@ -247,7 +248,7 @@ mod tests {
         let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
         near.set_nonblocking(true).expect("a non-blocking socket");
         far.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-        (Queue::new(OwnedFd::from(near), false), far)
+        (Queue::Tun(TunQueue::new(OwnedFd::from(near), false)), far)
     }
 
     fn lanes(count: usize) -> (Vec<Lane>, Vec<Wires>) {

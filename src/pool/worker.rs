@@ -11,7 +11,7 @@ use super::{Lane, Owner};
 use crate::counters::{Counters, DropReason, Event};
 use crate::device::{Bell, Gone, Incoming, Queue, Taken, wait};
 use crate::direction::Leg;
-use crate::engine::{Assembled, Control, Engine, EngineConfig, Outbox};
+use crate::engine::{Arrival, Assembled, Control, Departure, Engine, EngineConfig, Outbox};
 use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN, LATENCY_SAMPLED_ONE_IN};
 use crate::observe::{Latency, Reporter, Standing};
 use crate::report::{Report, Severity, What};
@@ -36,14 +36,44 @@ impl Exit {
     }
 
     fn flush(&mut self, outbox: &Outbox, input: &[u8]) -> Result<(), Failure> {
-        for departure in outbox.departures(input) {
-            let leg = departure.leg;
-            match self.queue(leg).send(&departure).map_err(|gone| (leg, gone))? {
-                Taken::Yes => {}
-                Taken::No(reason) => self.drops.dropped(reason),
-            }
+        outbox.departures(input).try_for_each(|departure| self.send(&departure))
+    }
+
+    fn send(&mut self, departure: &Departure<'_>) -> Result<(), Failure> {
+        let leg = departure.leg;
+        match self.queue(leg).send(departure).map_err(|gone| (leg, gone))? {
+            Taken::Yes => {}
+            Taken::No(reason) => self.drops.dropped(reason),
         }
         Ok(())
+    }
+
+    /// A frame that is not the guard's business goes on.
+    fn relay(&mut self, departure: &Departure<'_>) -> Result<(), Failure> {
+        self.drops.packets_in += 1;
+        self.drops.packets_out += 1;
+        self.drops.happened(Event::FrameRelayed);
+        self.send(departure)
+    }
+
+    fn receive(&mut self, leg: Leg, room: &mut Room) -> Result<Incoming, Failure> {
+        let queue = match leg {
+            Leg::Outside => &mut self.lane.outside,
+            Leg::Inside => &mut self.lane.inside,
+        };
+        queue.receive(room).map_err(|gone| (leg, gone))
+    }
+
+    /// Counts what the kernel had no room for since the last time.
+    fn count_lost(&mut self) {
+        let lost = self.lane.outside.lost() + self.lane.inside.lost();
+        (0..lost).for_each(|_| self.drop_here(DropReason::RingFull));
+    }
+
+    /// Something came that is dropped here.
+    fn drop_here(&mut self, reason: DropReason) {
+        self.drops.packets_in += 1;
+        self.drops.dropped(reason);
     }
 }
 
@@ -212,19 +242,26 @@ impl Worker {
     /// Reads a batch from one leg.
     fn drain(&mut self, leg: Leg, now: Instant) -> Result<(), Failure> {
         for _ in 0..BATCH_PACKETS_MAX {
-            let incoming = self.exit.queue(leg).receive(&mut self.room);
-            let (len, offload) = match incoming.map_err(|gone| (leg, gone))? {
-                Incoming::Packet(len, offload) => (len, offload),
+            let (len, arrival) = match self.exit.receive(leg, &mut self.room)? {
+                Incoming::Packet { len, link, offload } => (len, Arrival { leg, offload, link }),
+                Incoming::Foreign { len, link, vnet_header } => {
+                    let (leg, offload, packet) = (!leg, Offload::default(), &self.room[..len]);
+                    self.exit.relay(&Departure { leg, offload, vnet_header, link, packet })?;
+                    continue;
+                }
                 Incoming::Useless => {
-                    self.exit.drops.packets_in += 1;
-                    self.exit.drops.dropped(DropReason::Malformed);
+                    self.exit.drop_here(DropReason::Malformed);
+                    continue;
+                }
+                Incoming::Lost => {
+                    self.exit.drop_here(DropReason::RingFull);
                     continue;
                 }
                 Incoming::Empty => break,
             };
             let mut room = core::mem::take(&mut self.room);
             let began = self.is_sampled().then(Clock::now);
-            let done = self.take(now, leg, offload, len, &mut room);
+            let done = self.take(now, arrival, len, &mut room);
             if let Some(began) = began {
                 self.latency.add(began.elapsed());
             }
@@ -250,22 +287,21 @@ impl Worker {
     fn take(
         &mut self,
         now: Instant,
-        leg: Leg,
-        mut offload: Offload,
+        mut arrival: Arrival,
         mut len: usize,
         room: &mut Room,
     ) -> Result<(), Failure> {
         if self.workers > 1 {
-            if !self.is_own(leg, offload, len, room) {
+            if !self.is_own(arrival, len, room) {
                 return Ok(());
             }
-            match self.engine.assemble(now, leg, &room[..len]) {
+            match self.engine.assemble(now, &arrival, &room[..len]) {
                 Assembled::Whole => {}
                 Assembled::Waits => return Ok(()),
                 Assembled::Rebuilt(packet) => {
-                    (len, offload) = (packet.len(), Offload::default());
+                    (len, arrival.offload) = (packet.len(), Offload::default());
                     room[..len].copy_from_slice(&packet);
-                    if !self.is_own(leg, offload, len, room) {
+                    if !self.is_own(arrival, len, room) {
                         return Ok(());
                     }
                 }
@@ -273,28 +309,26 @@ impl Worker {
         }
         self.outbox.clear();
         let packet = &mut room[..len];
-        self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
+        self.engine.handle_packet(now, arrival, packet, &mut self.outbox);
         let left = self.exit.flush(&self.outbox, packet);
         self.report();
         left
     }
 
     /// Whether the packet is this worker's; if not, it has gone to its owner.
-    fn is_own(&mut self, leg: Leg, offload: Offload, len: usize, room: &mut Room) -> bool {
+    fn is_own(&mut self, arrival: Arrival, len: usize, room: &mut Room) -> bool {
         let owner = (self.owner)(&room[..len], self.workers, self.seed);
         if owner != self.belts.own {
-            self.hand_over(owner, leg, offload, len, room);
+            self.hand_over(owner, arrival, len, room);
         }
         owner == self.belts.own
     }
 
-    fn hand_over(&mut self, owner: usize, leg: Leg, offload: Offload, len: usize, room: &mut Room) {
-        let drops = &mut self.exit.drops;
-        if self.belts.send(owner, leg, offload, len, room) {
-            drops.happened(Event::HandedOver);
+    fn hand_over(&mut self, owner: usize, arrival: Arrival, len: usize, room: &mut Room) {
+        if self.belts.send(owner, arrival, len, room) {
+            self.exit.drops.happened(Event::HandedOver);
         } else {
-            drops.packets_in += 1;
-            drops.dropped(DropReason::BeltFull);
+            self.exit.drop_here(DropReason::BeltFull);
         }
     }
 
@@ -304,8 +338,8 @@ impl Worker {
             let Some(mut parcel) = self.belts.receive() else {
                 return Ok(());
             };
-            let (leg, offload, len) = (parcel.leg, parcel.offload, parcel.len);
-            self.take(now, leg, offload, len, &mut parcel.room)?;
+            let (arrival, len) = (parcel.arrival, parcel.len);
+            self.take(now, arrival, len, &mut parcel.room)?;
             self.belts.done(parcel);
         }
         // There may be more, but the legs have their turn first.
@@ -319,11 +353,17 @@ impl Worker {
             match order {
                 Order::Control(control) => self.control(now, control)?,
                 // Whoever asked may have gone away.
-                Order::Count(answer) => drop(answer.try_send(self.standing())),
+                Order::Count(answer) => {
+                    self.exit.count_lost();
+                    drop(answer.try_send(self.standing()));
+                }
                 Order::Show(filter, most, answer) => {
                     drop(answer.try_send(self.engine.connections(now, filter, most)));
                 }
-                Order::Stop => return Ok(false),
+                Order::Stop => {
+                    self.exit.count_lost();
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
