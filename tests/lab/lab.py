@@ -25,6 +25,9 @@ PREFIX = os.environ.get("MAILGUARD_LAB", "mglab")
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 MAILGUARD = os.environ.get("MAILGUARD", os.path.join(TARGET, "release", "mailguard"))
 
+# The guard bridges the two wires instead of routing between two legs of its own.
+IS_BRIDGE = os.environ.get("MAILGUARD_LAB_DEVICE") == "bridge"
+
 # The mail host inside and the host outside, in both families.
 INSIDE = {"IPv4": "198.51.100.10", "IPv6": "2001:db8:2::10"}
 OUTSIDE = {"IPv4": "192.0.2.10", "IPv6": "2001:db8:1::10"}
