@@ -88,6 +88,9 @@ pub const WORKERS_MAX: u16 = 64;
 /// Packets that are read from one leg before the other has its turn.
 pub const BATCH_PACKETS_MAX: usize = 64;
 
+/// Glances at a ring in a row before the bell and the state of the interfaces are looked at again.
+pub const GLANCES_MAX: u32 = 32;
+
 /// Packets of one worker that may be with others at a time, 64 KiB each. Packets change hands until
 /// the kernel has learned which queue a flow belongs to.
 pub const BELT_PACKETS_MAX: usize = 256;

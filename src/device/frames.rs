@@ -66,6 +66,11 @@ impl FrameQueue {
         sort(head, tag, vnet_header, room, len)
     }
 
+    /// Whether there is a frame.
+    pub(super) fn shows_packet(&self) -> bool {
+        self.ring.has_frame()
+    }
+
     /// Writes one frame.
     pub(super) fn send(&self, departure: &Departure<'_>) -> Result<Taken, Gone> {
         let link = departure.link.octets();

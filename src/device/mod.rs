@@ -23,4 +23,4 @@ pub use memory::give_memory_back;
 pub use queue::{Gone, Incoming, Queue, Taken};
 pub use tun::{Features, OpenError, OpenLeg, Persistence, open_leg};
 pub use tun_queue::TunQueue;
-pub use wait::{Bell, Readiness, wait};
+pub use wait::{Bell, Readiness, glance, wait};

@@ -85,6 +85,19 @@ impl Queue {
         }
     }
 
+    /// Whether there is a packet, where that can be seen without a system call.
+    pub fn shows_packet(&self) -> bool {
+        match self {
+            Self::Tun(_) => false,
+            Self::Frames(queue) => queue.shows_packet(),
+        }
+    }
+
+    /// Whether a packet can be seen to be there without a system call.
+    pub const fn is_seen_through(&self) -> bool {
+        matches!(self, Self::Frames(_))
+    }
+
     /// What it means that poll(2) speaks of an error.
     ///
     /// # Errors

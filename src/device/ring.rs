@@ -168,6 +168,11 @@ impl Ring {
         unsafe { AtomicU32::from_ptr(self.at(at).cast()) }
     }
 
+    /// Whether there is a frame.
+    pub(super) fn has_frame(&self) -> bool {
+        self.status().load(Ordering::Relaxed) & libc::TP_STATUS_USER != 0
+    }
+
     /// The next frame, if there is one. [`Ring::release`] it.
     pub(super) fn peek(&self) -> Option<Frame<'_>> {
         let status = self.status().load(Ordering::Acquire);

@@ -43,6 +43,8 @@ pub struct Lane {
 /// What the workers are given besides packets.
 #[derive(Default)]
 pub struct Hooks {
+    /// How long each looks for packets before it goes to sleep.
+    pub busy_poll: Duration,
     /// Where they report to.
     pub reporter: Option<Reporter>,
     /// What each does first, if anything.
@@ -106,6 +108,7 @@ impl Pool {
             let mut worker = Worker::new(lane, belts, incoming, config, owner, origin);
             worker.tells_of_crowds(gone.clone());
             worker.reports_to(hooks.reporter.clone());
+            worker.looks_for(hooks.busy_poll);
             let settle = settle.next();
             let (report, end, tag) = (report.clone(), end.clone(), name.clone());
             thread::Builder::new().name(name).spawn(move || {

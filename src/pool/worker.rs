@@ -1,7 +1,7 @@
 //! One worker's round: wait, read a batch, inspect, write, look at the deadlines.
 
 use std::sync::Arc;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -9,10 +9,10 @@ use super::belt::{Belts, Order, Room, room};
 use super::watch::LimitWatch;
 use super::{Lane, Owner};
 use crate::counters::{Counters, DropReason, Event};
-use crate::device::{Bell, Gone, Incoming, Queue, Taken, wait};
+use crate::device::{Bell, Gone, Incoming, Queue, Readiness, Taken, glance, wait};
 use crate::direction::Leg;
 use crate::engine::{Arrival, Assembled, Control, Departure, Engine, EngineConfig, Outbox};
-use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN, LATENCY_SAMPLED_ONE_IN};
+use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN, GLANCES_MAX, LATENCY_SAMPLED_ONE_IN};
 use crate::observe::{Latency, Reporter, Standing};
 use crate::report::{Report, Severity, What};
 use crate::time::Instant;
@@ -25,6 +25,8 @@ type Failure = (Leg, Gone);
 struct Exit {
     lane: Lane,
     drops: Counters,
+    /// Which legs had a packet in the last round, by their number.
+    was_ready: [bool; 2],
 }
 
 impl Exit {
@@ -98,6 +100,9 @@ pub(super) struct Worker {
     latency: Latency,
     /// Packets since one was timed.
     untimed: u32,
+    /// Glances since the kernel was asked.
+    glances: u32,
+    busy_poll: Duration,
 }
 
 impl Worker {
@@ -113,7 +118,7 @@ impl Worker {
         // The numbers of all workers together count up, and no two are the same.
         engine.number_connections(belts.own as u64 + 1, belts.workers() as u64);
         Self {
-            exit: Exit { lane, drops: Counters::default() },
+            exit: Exit { lane, drops: Counters::default(), was_ready: [false; 2] },
             engine,
             outbox: Outbox::default(),
             room: room(),
@@ -130,6 +135,8 @@ impl Worker {
             reporter: None,
             latency: Latency::default(),
             untimed: 0,
+            glances: 0,
+            busy_poll: Duration::ZERO,
         }
     }
 
@@ -137,6 +144,11 @@ impl Worker {
     /// packet may wait.
     pub(super) fn tells_of_crowds(&mut self, gone: Sender<()>) {
         self.gone = Some(gone);
+    }
+
+    /// How long the worker looks for packets before it goes to sleep.
+    pub(super) fn looks_for(&mut self, busy_poll: Duration) {
+        self.busy_poll = busy_poll;
     }
 
     /// Where the worker reports to.
@@ -197,8 +209,7 @@ impl Worker {
             let limits = self.tell_limits(now);
             let deadlines = [self.engine.next_deadline(), limits];
             let timeout = deadlines.into_iter().flatten().min().map(|at| at.since(now));
-            let lane = &self.exit.lane;
-            let ready = wait(&lane.outside, &lane.inside, &self.bell, timeout)?;
+            let ready = self.await_work(timeout)?;
             now = self.now();
             self.listen();
             if ready.bell {
@@ -208,11 +219,11 @@ impl Worker {
                 }
                 self.unload(now)?;
             }
-            if ready.outside {
-                self.drain(Leg::Outside, now)?;
-            }
-            if ready.inside {
-                self.drain(Leg::Inside, now)?;
+            for leg in [Leg::Outside, Leg::Inside] {
+                if ready.on(leg) {
+                    self.drain(leg, now)?;
+                }
+                self.exit.was_ready[leg as usize] = ready.on(leg);
             }
             if self.engine.next_deadline().is_some_and(|at| at <= now) {
                 self.outbox.clear();
@@ -224,8 +235,45 @@ impl Worker {
         }
     }
 
+    /// Waits for something to do, at most `timeout`: by a glance, by looking again and again for as long as the
+    /// operator lets it burn a core, and asleep.
+    fn await_work(&mut self, timeout: Option<Duration>) -> Result<Readiness, Failure> {
+        let lane = &self.exit.lane;
+        let look = |timeout| wait(&lane.outside, &lane.inside, &self.bell, timeout);
+        let seen = glance(&lane.outside, &lane.inside);
+        if seen.is_any() && self.glances < GLANCES_MAX {
+            self.glances += 1;
+            return Ok(seen);
+        }
+        self.glances = 0;
+        let burns = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
+        if !burns.is_zero() {
+            let is_seen_through = lane.outside.is_seen_through();
+            let until = Clock::now() + burns;
+            for round in 0_u32.. {
+                let seen = if is_seen_through && round % GLANCES_MAX != 0 {
+                    glance(&lane.outside, &lane.inside)
+                } else {
+                    look(Some(Duration::ZERO))?
+                };
+                if seen.is_any() {
+                    return Ok(seen);
+                }
+                if Clock::now() >= until {
+                    break;
+                }
+                core::hint::spin_loop();
+            }
+        }
+        look(timeout)
+    }
+
     /// Says which limits were reached, and returns when there will be more to say.
     fn tell_limits(&mut self, now: Instant) -> Option<Instant> {
+        let reached = self.engine.counters().limits_reached() + self.exit.drops.limits_reached();
+        if !self.limits.has_news(reached) {
+            return None;
+        }
         let counters = self.counters();
         for (name, times, meaning) in self.limits.look(now, &counters) {
             log::warn!("worker {}: {name}, {times} times: {}", self.belts.own, meaning.trim());
@@ -241,7 +289,10 @@ impl Worker {
 
     /// Reads a batch from one leg.
     fn drain(&mut self, leg: Leg, now: Instant) -> Result<(), Failure> {
-        for _ in 0..BATCH_PACKETS_MAX {
+        // A look at an empty TUN queue is a system call for nothing: who came alone last time comes alone.
+        let is_burst = self.exit.queue(leg).is_seen_through() || self.exit.was_ready[leg as usize];
+        let most = if is_burst { BATCH_PACKETS_MAX } else { 1 };
+        for _ in 0..most {
             let (len, arrival) = match self.exit.receive(leg, &mut self.room)? {
                 Incoming::Packet { len, link, offload } => (len, Arrival { leg, offload, link }),
                 Incoming::Foreign { len, link, vnet_header } => {

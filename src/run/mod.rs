@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, select, unbounded};
 use nix::sys::signal::{SigSet, Signal};
@@ -97,6 +98,19 @@ pub struct Args {
         value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX))
     )]
     workers: u16,
+
+    /// Microseconds for which a worker that has nothing to do looks for packets before it goes to sleep, up to
+    /// 1,000,000.
+    ///
+    /// A packet that comes meanwhile need not wake anybody: less than half the delay, for a core that is never idle.
+    /// With fewer cores to spare than there are workers it makes all slower.
+    #[arg(
+        long,
+        value_name = "MICROS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+    )]
+    busy_poll: u32,
 
     /// What cannot be inspected is dropped, and so is all when the guard is not there (the default).
     ///
@@ -253,6 +267,7 @@ pub fn run(args: Args) -> Result<(), String> {
     let mut jail = if args.no_jail { Jail::default() } else { Jail::enter(Cell::Guard) };
     let signals = signals(known, &mut warden)?;
     let hooks = Hooks {
+        busy_poll: Duration::from_micros(args.busy_poll.into()),
         reporter: Some(logger.reporter()),
         settle: lanes.iter().map(|_| warden.settle(Cell::Guard)).collect(),
     };
@@ -420,8 +435,8 @@ impl fmt::Display for Ready<'_> {
         let Self { args, features, metrics, telnet, jail, device } = self;
         let config = device.config();
         let [outside, inside] = args.legs();
-        let kind = if args.bridge.is_some() { "bridging" } else { "guarding" };
-        write!(f, "{kind} outside {outside}, inside {inside}, port ")?;
+        let bridged = if args.bridge.is_some() { ", bridged" } else { "" };
+        write!(f, "guarding outside {outside}, inside {inside}{bridged}, port ")?;
         for (place, inspection) in config.policy().inspections.iter().enumerate() {
             let (comma, ports) = (if place == 0 { "" } else { "," }, &inspection.ports);
             write!(f, "{comma}{}", ports.start())?;
