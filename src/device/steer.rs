@@ -27,6 +27,7 @@ const TIMES: u16 = (libc::BPF_ALU | libc::BPF_MUL | libc::BPF_K) as u16;
 const SHIFT: u16 = (libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K) as u16;
 const MODULO: u16 = (libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K) as u16;
 const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const IF_ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
 const RETURN_A: u16 = (libc::BPF_RET | libc::BPF_A) as u16;
 
 const fn step(code: u16, k: u32) -> sock_filter {
@@ -67,21 +68,41 @@ fn sum(seed: u64, workers: u32) -> Vec<sock_filter> {
     ]
 }
 
+/// The rest for a fragment, of which only the first has ports: the pieces of a datagram keep their order when they
+/// come to one worker, whoever's it is.
+fn sum_without_ports(seed: u64, workers: u32) -> Vec<sock_filter> {
+    let (of_addresses, _) = factors(seed);
+    vec![
+        step((libc::BPF_LD | libc::BPF_MEM) as u16, 0),
+        step(TIMES, of_addresses),
+        step(SHIFT, 16),
+        step(MODULO, workers),
+        step(RETURN_A, 0),
+    ]
+}
+
 /// The whole program: TCP by the sum, all else by the kernel's own hash of its flow.
 pub(super) fn program(seed: u64, workers: u32) -> Vec<sock_filter> {
     const TCP: u32 = 6;
-    // With the options and fragments that are left out here the packet is handed over, if need be.
+    const FRAGMENT: u32 = 44;
+    /// More fragments, and the offset (RFC 791 section 3.1).
+    const IS_FRAGMENT: u32 = 0x3fff;
+    let (sum, pieces) = (sum(seed, workers), sum_without_ports(seed, workers));
     let mut v4 = fold(12, 16);
+    let skip = sum.len() as u8 + 1;
+    v4.push(step(LOAD_HALF, 6));
+    v4.push(sock_filter { code: IF_ANY_BIT, jt: skip, jf: 0, k: IS_FRAGMENT });
     v4.push(step(HEADER_LEN, 0));
-    v4.extend(sum(seed, workers));
+    v4.extend(sum.iter().chain(&pieces));
     let mut v6 = fold(8, 36);
-    v6.push(step(X_BE, 40));
-    v6.extend(sum(seed, workers));
+    v6.extend([step(LOAD_OCTET, 6), unless_equal(TCP, sum.len() + 1), step(X_BE, 40)]);
+    v6.extend(sum.iter().chain(&pieces));
     let mut program = vec![step(LOAD_HALF, ETHERTYPE), unless_equal(0x0800, v4.len() + 2)];
-    program.extend([step(LOAD_OCTET, 9), unless_equal(TCP, v4.len() + v6.len() + 3)]);
+    program.extend([step(LOAD_OCTET, 9), unless_equal(TCP, v4.len() + v6.len() + 4)]);
     program.extend(v4);
-    program.extend([unless_equal(0x86dd, v6.len() + 2)]);
-    program.extend([step(LOAD_OCTET, 6), unless_equal(TCP, v6.len())]);
+    program.extend([unless_equal(0x86dd, v6.len() + 3), step(LOAD_OCTET, 6)]);
+    let is_tcp = sock_filter { code: IF_EQUAL, jt: 1, jf: 0, k: TCP };
+    program.extend([is_tcp, unless_equal(FRAGMENT, v6.len())]);
     program.extend(v6);
     program.extend([step(LOAD_WORD, FLOW_HASH), step(MODULO, workers), step(RETURN_A, 0)]);
     program
@@ -100,7 +121,7 @@ mod tests {
     fn run(program: &[sock_filter], kind: u32, hash: u32, packet: &[u8]) -> u32 {
         let (mut a, mut x, mut kept, mut at) = (0_u32, 0_u32, [0_u32; 2], 0);
         loop {
-            let sock_filter { code, jf, k, .. } = program[at];
+            let sock_filter { code, jt, jf, k } = program[at];
             at += 1;
             let octets = |from: u32, count: usize| {
                 let from = from as usize;
@@ -110,6 +131,7 @@ mod tests {
                 (LOAD_HALF, ETHERTYPE) => a = kind,
                 (LOAD_WORD, FLOW_HASH) => a = hash,
                 (LOAD_WORD, _) => a = octets(k, 4),
+                (LOAD_HALF, _) => a = octets(k, 2),
                 (LOAD_OCTET, _) => a = octets(k, 1),
                 (LOAD_HALF_AT, _) => a = octets(x + k, 2),
                 (HEADER_LEN, _) => x = (octets(k, 1) & 0xf) * 4,
@@ -121,7 +143,8 @@ mod tests {
                 (TIMES, _) => a = a.wrapping_mul(k),
                 (SHIFT, _) => a >>= k,
                 (MODULO, _) => a %= k,
-                (IF_EQUAL, _) => at += if a == k { 0 } else { usize::from(jf) },
+                (IF_EQUAL, _) => at += usize::from(if a == k { jt } else { jf }),
+                (IF_ANY_BIT, _) => at += usize::from(if a & k != 0 { jt } else { jf }),
                 (RETURN_A, _) => return a,
                 _ => a = kept[k as usize],
             }
@@ -146,6 +169,14 @@ mod tests {
             let of_v6 = own((a6, port).into(), (b6, 25).into());
             assert_eq!(run(&program, 0x0800, 9, &v4), of_v4);
             assert_eq!(run(&program, 0x86dd, 9, &v6), of_v6);
+            // Its ports do not count when it is a piece.
+            for (place, piece) in [(6, 0x20), (7, 1)] {
+                let mut v4 = v4.clone();
+                v4[place] |= piece;
+                assert_eq!(run(&program, 0x0800, 9, &v4), own((a4, 0).into(), (b4, 0).into()));
+            }
+            v6[6] = 44;
+            assert_eq!(run(&program, 0x86dd, 9, &v6), own((a6, 0).into(), (b6, 0).into()));
         }
         for (kind, packet) in [(0x0806, &[0; 40][..]), (0x0800, &[17; 40]), (0x86dd, &[17; 40])] {
             assert_eq!(run(&program, kind, 7, packet), 1, "all else by the kernel's hash");
