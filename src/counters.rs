@@ -107,6 +107,10 @@ counted! {
         LegDown => "leg-down",
         /// The other leg's queue has no room.
         LegFull => "leg-full",
+        /// It is longer than the other interface takes (MTU).
+        LongerThanMtu => "longer-than-mtu",
+        /// The kernel had no room for a frame that came in: more came than was read.
+        RingFull => "ring-full",
     }
 }
 
@@ -198,6 +202,8 @@ counted! {
         MssClamped => "tcp-mss-clamped",
         /// A packet went to the worker that owns its flow.
         HandedOver => "packets-handed-over",
+        /// A frame that is not the guard's business passed the bridge as it came.
+        FrameRelayed => "frames-relayed",
     }
 }
 
@@ -213,6 +219,7 @@ impl DropReason {
                 | Self::PerClientEmbryonicMax
                 | Self::BeltFull
                 | Self::LegFull
+                | Self::RingFull
         )
     }
 }
@@ -244,6 +251,7 @@ pub struct Counters {
     drops: [u64; DropReason::ALL.len()],
     events: [u64; Event::ALL.len()],
     refusals: [u64; COUNTED_VERBS_MAX],
+    limits_reached: u64,
 }
 
 impl Default for Counters {
@@ -259,6 +267,7 @@ impl Default for Counters {
             drops: [0; DropReason::ALL.len()],
             events: [0; Event::ALL.len()],
             refusals: [0; COUNTED_VERBS_MAX],
+            limits_reached: 0,
         }
     }
 }
@@ -267,11 +276,13 @@ impl Counters {
     /// Counts one drop.
     pub fn dropped(&mut self, reason: DropReason) {
         self.drops[reason as usize] += 1;
+        self.limits_reached += u64::from(reason.is_limit());
     }
 
     /// Counts one event.
     pub fn happened(&mut self, event: Event) {
         self.events[event as usize] += 1;
+        self.limits_reached += u64::from(event.is_limit());
     }
 
     /// Counts a refusal of the verb of that number, or of one that has none.
@@ -296,6 +307,11 @@ impl Counters {
         self.events[event as usize]
     }
 
+    /// How often any limit was reached.
+    pub fn limits_reached(&self) -> u64 {
+        self.limits_reached
+    }
+
     /// All drops.
     pub fn drops_total(&self) -> u64 {
         self.drops.iter().sum()
@@ -310,6 +326,7 @@ impl Counters {
         self.half_open += other.half_open;
         self.flows_peak += other.flows_peak;
         self.octets_held += other.octets_held;
+        self.limits_reached += other.limits_reached;
         for (mine, theirs) in self.drops.iter_mut().zip(&other.drops) {
             *mine += theirs;
         }

@@ -88,6 +88,9 @@ pub const WORKERS_MAX: u16 = 64;
 /// Packets that are read from one leg before the other has its turn.
 pub const BATCH_PACKETS_MAX: usize = 64;
 
+/// Glances at a ring in a row before the bell and the state of the interfaces are looked at again.
+pub const GLANCES_MAX: u32 = 32;
+
 /// Packets of one worker that may be with others at a time, 64 KiB each. Packets change hands until
 /// the kernel has learned which queue a flow belongs to.
 pub const BELT_PACKETS_MAX: usize = 256;
@@ -98,6 +101,17 @@ pub const ORDERS_MAX: usize = 16;
 /// Packets that each queue of a leg holds in the kernel. Its default of 500 loses packets with
 /// four bulk streams and no offload.
 pub const QUEUE_PACKETS_MAX: u16 = 5_000;
+
+/// Octets of a place in the ring of a bridged interface: a frame of 1,500 octets and the kernel's headers. What is
+/// longer waits in the socket beside it.
+pub const RING_FRAME_OCTETS: usize = 2048;
+
+/// Places in the ring of a bridged interface, 4 MiB for each worker and interface.
+pub const RING_FRAMES: usize = 2048;
+
+/// Octets of longer frames, super-segments, that wait in the socket beside the ring, and of what a socket has sent and
+/// nobody has taken.
+pub const FRAME_OCTETS_WAIT_MAX: i32 = 32 << 20;
 
 /// How long the fragments of a datagram wait for the rest (Cisco `fragment timeout 5`): at most 30 s
 /// as Linux has it, but what got lost on its way must not keep the sender's share for long.

@@ -428,7 +428,7 @@ fn version(line: &str) -> Option<&'static Personality> {
     let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     let at = (parts.next()?, parts.next().unwrap_or_default());
-    let is_device = matches!(device, "PIX" | "ASA" | "FWSM") || device.ends_with("PIX");
+    let is_device = matches!(device, "PIX" | "ASA" | "FWSM" | "Cisco PIX");
     let name = match at {
         _ if !is_device => return None,
         (4, 0) => "pix40",

@@ -29,7 +29,9 @@ impl Config {
         }
         self.interface_lines(&mut line);
         for (name, expression) in &self.regexes {
-            line(format!("regex {name} \"{expression}\""));
+            // A word that has a quote was typed without any around it: then it has no blank.
+            let quote = if expression.contains('"') { "" } else { "\"" };
+            line(format!("regex {name} {quote}{expression}{quote}"));
         }
         for class in &self.regex_classes {
             line(format!("class-map type regex match-any {}", class.name));

@@ -22,7 +22,10 @@ struct EthtoolValue {
 }
 
 mod raw {
-    use libc::{SIOCETHTOOL, SIOCSIFTXQLEN, c_int, ifreq};
+    use libc::{
+        SIOCETHTOOL, SIOCGIFADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFMTU, SIOCSIFFLAGS,
+        SIOCSIFTXQLEN, c_int, ifreq,
+    };
 
     nix::ioctl_write_ptr!(tun_set_iff, b'T', 202, c_int);
     nix::ioctl_write_int!(tun_set_persist, b'T', 203);
@@ -30,6 +33,11 @@ mod raw {
     nix::ioctl_write_ptr!(tun_set_vnet_header_size, b'T', 216, c_int);
     nix::ioctl_write_ptr_bad!(set_queue_length, SIOCSIFTXQLEN, ifreq);
     nix::ioctl_readwrite_bad!(ethtool, SIOCETHTOOL, ifreq);
+    nix::ioctl_readwrite_bad!(get_address, SIOCGIFADDR, ifreq);
+    nix::ioctl_readwrite_bad!(get_flags, SIOCGIFFLAGS, ifreq);
+    nix::ioctl_write_ptr_bad!(set_flags, SIOCSIFFLAGS, ifreq);
+    nix::ioctl_readwrite_bad!(get_link_address, SIOCGIFHWADDR, ifreq);
+    nix::ioctl_readwrite_bad!(get_mtu, SIOCGIFMTU, ifreq);
 }
 
 /// A request about the interface `name`, all else zero. A name that is too long is cut.
@@ -94,4 +102,50 @@ pub(super) fn has_carrier(socket: BorrowedFd<'_>, name: &str) -> Result<bool> {
     // both are live, and the pointer was made from a mutable place.
     unsafe { raw::ethtool(socket.as_raw_fd(), &raw mut request) }.map_err(Error::from)?;
     Ok(value.data != 0)
+}
+
+/// What kind of link-layer address `name` has (`ARPHRD_ETHER`, ...).
+pub(super) fn link_kind(socket: BorrowedFd<'_>, name: &str) -> Result<u16> {
+    let mut request = request(name);
+    // SAFETY: SIOCGIFHWADDR reads and writes one ifreq, which is live, and fills in the member that is read.
+    let kind = unsafe {
+        raw::get_link_address(socket.as_raw_fd(), &raw mut request)?;
+        request.ifr_ifru.ifru_hwaddr.sa_family
+    };
+    Ok(kind)
+}
+
+/// The MTU of `name`, in octets.
+pub(super) fn mtu(socket: BorrowedFd<'_>, name: &str) -> Result<c_int> {
+    let mut request = request(name);
+    // SAFETY: SIOCGIFMTU reads and writes one ifreq, which is live, and fills in the member that is read.
+    let mtu = unsafe {
+        raw::get_mtu(socket.as_raw_fd(), &raw mut request)?;
+        request.ifr_ifru.ifru_mtu
+    };
+    Ok(mtu)
+}
+
+/// Whether `name` has an IPv4 address.
+pub(super) fn has_address(socket: BorrowedFd<'_>, name: &str) -> Result<bool> {
+    let mut request = request(name);
+    // SAFETY: SIOCGIFADDR reads and writes one ifreq, which is live.
+    match unsafe { raw::get_address(socket.as_raw_fd(), &raw mut request) } {
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::EADDRNOTAVAIL) => Ok(false),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// Brings `name` up.
+pub(super) fn bring_up(socket: BorrowedFd<'_>, name: &str) -> Result<()> {
+    let mut request = request(name);
+    // SAFETY: SIOCGIFFLAGS reads and writes one ifreq, which is live, and fills in the member that is read;
+    // SIOCSIFFLAGS reads it.
+    unsafe {
+        raw::get_flags(socket.as_raw_fd(), &raw mut request)?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as c_short;
+        raw::set_flags(socket.as_raw_fd(), &raw const request)?;
+    }
+    Ok(())
 }

@@ -1,11 +1,11 @@
-//! One queue of a leg: packets in, packets out, one system call each.
+//! One queue of a leg: packets in, packets out.
 
-use std::fs::File;
-use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
+use super::{FrameQueue, TunQueue};
 use crate::counters::DropReason;
 use crate::engine::Departure;
+use crate::wire::link::Link;
 use crate::wire::offload::{Offload, VNET_HEADER_LEN};
 
 /// The device behind a queue is gone: somebody deleted it.
@@ -15,10 +15,28 @@ pub struct Gone;
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Incoming {
-    /// A packet of this many octets at the start of the buffer.
-    Packet(usize, Offload),
+    /// A packet at the start of the buffer.
+    Packet {
+        /// Its octets.
+        len: usize,
+        /// The link-layer header that was in front of it.
+        link: Link,
+        /// What is left to do for it.
+        offload: Offload,
+    },
+    /// A frame that is not the guard's business: it goes on as it came.
+    Foreign {
+        /// Octets behind the link-layer header, at the start of the buffer.
+        len: usize,
+        /// The link-layer header.
+        link: Link,
+        /// The virtio header, as a [`Departure`] has it.
+        vnet_header: [u8; VNET_HEADER_LEN],
+    },
     /// Something that is no packet; there may be more behind it.
     Useless,
+    /// The kernel had no room for all of a frame; there may be more behind it.
+    Lost,
     /// The queue is empty.
     Empty,
 }
@@ -34,45 +52,24 @@ pub enum Taken {
 
 /// One queue of a leg, non-blocking.
 #[derive(Debug)]
-pub struct Queue {
-    file: File,
-    vnet_header: bool,
+pub enum Queue {
+    /// Of a TUN device.
+    Tun(TunQueue),
+    /// Of a bridged interface.
+    Frames(FrameQueue),
 }
 
 impl Queue {
-    /// A queue over a non-blocking descriptor that keeps packets apart; `vnet_header` says whether
-    /// a virtio header stands in front of each.
-    pub fn new(fd: OwnedFd, vnet_header: bool) -> Self {
-        Self { file: File::from(fd), vnet_header }
-    }
-
     /// Reads one packet into `room`, which should have [`PACKET_OCTETS_MAX`](crate::limits::PACKET_OCTETS_MAX)
-    /// octets: the kernel cuts what does not fit.
+    /// octets: what does not fit is cut.
     ///
     /// # Errors
     ///
     /// [`Gone`]; everything else is no error.
-    pub fn receive(&self, room: &mut [u8]) -> Result<Incoming, Gone> {
-        let mut header = [0; VNET_HEADER_LEN];
-        loop {
-            let read = if self.vnet_header {
-                let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(room)];
-                (&self.file).read_vectored(&mut parts)
-            } else {
-                (&self.file).read(room)
-            };
-            let skip = if self.vnet_header { VNET_HEADER_LEN } else { 0 };
-            return match read {
-                Ok(len) if len > skip => Ok(Incoming::Packet(len - skip, Offload::parse(header))),
-                Ok(_) => Ok(Incoming::Useless),
-                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
-                Err(why) => match why.raw_os_error() {
-                    Some(libc::EBADFD) => Err(Gone),
-                    // EIO: some kernels say so while the link is down.
-                    Some(libc::EAGAIN | libc::EIO) => Ok(Incoming::Empty),
-                    _ => Ok(Incoming::Useless),
-                },
-            };
+    pub fn receive(&mut self, room: &mut [u8]) -> Result<Incoming, Gone> {
+        match self {
+            Self::Tun(queue) => queue.receive(room),
+            Self::Frames(queue) => Ok(queue.receive(room)),
         }
     }
 
@@ -82,91 +79,51 @@ impl Queue {
     ///
     /// [`Gone`]; a packet that the kernel refuses is no error.
     pub fn send(&self, departure: &Departure<'_>) -> Result<Taken, Gone> {
-        loop {
-            let written = if self.vnet_header {
-                let parts = [IoSlice::new(&departure.vnet_header), IoSlice::new(departure.packet)];
-                (&self.file).write_vectored(&parts)
-            } else {
-                (&self.file).write(departure.packet)
-            };
-            return match written {
-                Ok(_) => Ok(Taken::Yes),
-                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
-                Err(why) => refusal(&why).map(Taken::No),
-            };
+        match self {
+            Self::Tun(queue) => queue.send(departure),
+            Self::Frames(queue) => queue.send(departure),
         }
     }
-}
 
-/// What it means that a write failed (`tun_get_user` in drivers/net/tun.c).
-fn refusal(why: &Error) -> Result<DropReason, Gone> {
-    match why.raw_os_error() {
-        Some(libc::EBADFD) => Err(Gone),
-        Some(libc::EIO) => Ok(DropReason::LegDown),
-        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Ok(DropReason::LegFull),
-        // EINVAL and the like: the packet or its header makes no sense to the kernel.
-        _ => Ok(DropReason::Malformed),
+    /// Whether there is a packet, where that can be seen without a system call.
+    pub fn shows_packet(&self) -> bool {
+        match self {
+            Self::Tun(_) => false,
+            Self::Frames(queue) => queue.shows_packet(),
+        }
+    }
+
+    /// Whether a packet can be seen to be there without a system call.
+    pub const fn is_seen_through(&self) -> bool {
+        matches!(self, Self::Frames(_))
+    }
+
+    /// What it means that poll(2) speaks of an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub fn trouble(&self) -> Result<(), Gone> {
+        match self {
+            Self::Tun(_) => Err(Gone),
+            Self::Frames(queue) => queue.trouble(),
+        }
+    }
+
+    /// Packets that the kernel had no room for since it was asked last, where it says so.
+    pub fn lost(&self) -> u64 {
+        match self {
+            Self::Tun(_) => 0,
+            Self::Frames(queue) => queue.lost(),
+        }
     }
 }
 
 impl AsFd for Queue {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixDatagram;
-
-    use super::*;
-    use crate::direction::Leg;
-
-    fn queue(vnet_header: bool) -> (Queue, UnixDatagram) {
-        let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
-        near.set_nonblocking(true).expect("a non-blocking socket");
-        (Queue::new(OwnedFd::from(near), vnet_header), far)
-    }
-
-    #[test]
-    fn the_virtio_header_stands_in_front_only_where_it_was_agreed() {
-        let offload =
-            Offload { partial_checksum: true, gso_size: Some(1448), ..Offload::default() };
-        let departure = Departure {
-            leg: Leg::Inside,
-            offload,
-            vnet_header: offload.emit(false, 20, 52),
-            packet: b"packet",
-        };
-        for (vnet_header, len, seen) in [(true, 16, offload), (false, 6, Offload::default())] {
-            let (queue, far) = queue(vnet_header);
-            let mut room = [0; 64];
-            assert_eq!(queue.receive(&mut room), Ok(Incoming::Empty));
-            assert_eq!(queue.send(&departure), Ok(Taken::Yes));
-            assert_eq!(far.recv(&mut room).expect("what was sent"), len);
-            far.send(&room[..len]).expect("room in a socket");
-            assert_eq!(queue.receive(&mut room), Ok(Incoming::Packet(6, seen)));
-            assert_eq!(&room[..6], b"packet");
+        match self {
+            Self::Tun(queue) => queue.as_fd(),
+            Self::Frames(queue) => queue.as_fd(),
         }
-    }
-
-    #[test]
-    fn a_header_without_a_packet_is_useless() {
-        let (queue, far) = queue(true);
-        far.send(&[0; VNET_HEADER_LEN]).expect("room in a socket");
-        assert_eq!(queue.receive(&mut [0; 64]), Ok(Incoming::Useless));
-    }
-
-    #[test]
-    fn a_refusal_has_a_reason() {
-        for (code, reason) in [
-            (libc::EIO, DropReason::LegDown),
-            (libc::EAGAIN, DropReason::LegFull),
-            (libc::ENOBUFS, DropReason::LegFull),
-            (libc::EINVAL, DropReason::Malformed),
-        ] {
-            assert_eq!(refusal(&Error::from_raw_os_error(code)), Ok(reason));
-        }
-        assert_eq!(refusal(&Error::from_raw_os_error(libc::EBADFD)), Err(Gone));
     }
 }

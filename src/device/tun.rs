@@ -13,7 +13,7 @@ use std::os::unix::net::UnixDatagram;
 use libc::c_int;
 use tun::AbstractDevice;
 
-use super::{Queue, ioctl};
+use super::{Queue, TunQueue, ioctl};
 use crate::limits::QUEUE_PACKETS_MAX;
 
 const CLONE_DEVICE: &str = "/dev/net/tun";
@@ -137,8 +137,8 @@ pub fn open_leg(name: &str, queues: usize, features: Features) -> Result<OpenLeg
         bring_up(name, first)?;
     }
     let vnet_header = features == Features::Offload;
-    let queues =
-        files.into_iter().map(|file| Queue::new(OwnedFd::from(file), vnet_header)).collect();
+    let queues = files.into_iter().map(|file| TunQueue::new(OwnedFd::from(file), vnet_header));
+    let queues = queues.map(Queue::Tun).collect();
     Ok(OpenLeg { name: name.into(), queues, features })
 }
 

@@ -50,6 +50,26 @@ pub struct Readiness {
     pub bell: bool,
 }
 
+impl Readiness {
+    /// Whether there is anything to do.
+    pub const fn is_any(self) -> bool {
+        self.outside || self.inside || self.bell
+    }
+
+    /// Whether there is a packet on `leg`.
+    pub const fn on(self, leg: Leg) -> bool {
+        match leg {
+            Leg::Outside => self.outside,
+            Leg::Inside => self.inside,
+        }
+    }
+}
+
+/// Looks for something to do without a system call, as far as the queues let themselves be seen through.
+pub fn glance(outside: &Queue, inside: &Queue) -> Readiness {
+    Readiness { outside: outside.shows_packet(), inside: inside.shows_packet(), bell: false }
+}
+
 /// Sleeps until there is something to do, at most `timeout` (rounded up to milliseconds).
 ///
 /// # Errors
@@ -80,7 +100,8 @@ pub fn wait(
         fds.map(|fd| fd.revents().unwrap_or_else(PollFlags::empty));
     for (leg, seen) in [(Leg::Outside, of_outside), (Leg::Inside, of_inside)] {
         if seen.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL) {
-            return Err((leg, Gone));
+            let queue = if leg == Leg::Outside { outside } else { inside };
+            queue.trouble().map_err(|gone| (leg, gone))?;
         }
     }
     Ok(Readiness {
@@ -96,10 +117,11 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
+    use crate::device::TunQueue;
 
     fn queue() -> (Queue, UnixDatagram) {
         let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
-        (Queue::new(OwnedFd::from(near), false), far)
+        (Queue::Tun(TunQueue::new(OwnedFd::from(near), false)), far)
     }
 
     #[test]

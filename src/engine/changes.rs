@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::traces::Trace;
 use crate::counters::DropReason;
-use crate::engine::{Control, Filter};
+use crate::engine::{Arrival, Control, Filter};
 use crate::policy::{Personality, Policy, Timeouts};
 use crate::wire::outbox::Outbox;
 use crate::wire::packet::flags::{ACK, FIN, SYN};
@@ -120,9 +120,8 @@ fn what_a_tcp_map_clears_is_not_agreed_on() {
     let mut packet = syn.clone();
     trace.engine.handle_packet(
         trace.now,
-        crate::direction::Leg::Outside,
+        Arrival::new(crate::direction::Leg::Outside, crate::wire::offload::Offload::default()),
         &mut packet,
-        crate::wire::offload::Offload::default(),
         &mut outbox,
     );
     let left: Vec<_> = outbox.departures(&packet).map(|left| left.packet.to_vec()).collect();

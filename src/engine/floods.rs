@@ -1,5 +1,6 @@
 //! Floods: whoever takes all that can be got finds a limit, and ordinary mail still passes (law L20).
 
+use crate::engine::Arrival;
 use std::sync::Arc;
 
 use core::net::SocketAddr;
@@ -81,7 +82,12 @@ impl Guard {
         seal(&mut packet, made.tcp_start, (ends.0.ip(), ends.1.ip()), false);
         self.outbox.clear();
         let offload = Offload::default();
-        self.engine.handle_packet(Instant::ZERO, leg, &mut packet, offload, &mut self.outbox);
+        self.engine.handle_packet(
+            Instant::ZERO,
+            Arrival::new(leg, offload),
+            &mut packet,
+            &mut self.outbox,
+        );
         let away = |departure: &Departure<'_>| departure.leg != leg;
         let departures = self.outbox.departures(&packet).filter(away);
         let read = departures.map(|departure| {

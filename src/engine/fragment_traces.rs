@@ -1,5 +1,6 @@
 //! Traces of fragments: I39, RFC 5722, RFC 6946, RFC 7112.
 
+use crate::engine::Arrival;
 use std::sync::Arc;
 
 use core::time::Duration;
@@ -126,7 +127,12 @@ impl Guard {
 
     pub(super) fn give(&mut self, leg: Leg, mut packet: Vec<u8>) -> Vec<Vec<u8>> {
         let mut outbox = Outbox::default();
-        self.engine.handle_packet(self.now, leg, &mut packet, Offload::default(), &mut outbox);
+        self.engine.handle_packet(
+            self.now,
+            Arrival::new(leg, Offload::default()),
+            &mut packet,
+            &mut outbox,
+        );
         outbox.departures(&packet).map(|departure| departure.packet.to_vec()).collect()
     }
 
@@ -304,7 +310,12 @@ fn a_datagram_longer_than_a_segment_leaves_as_segments() {
         let mut fragments = cut(&packet, 800);
         let mut last = fragments.pop().unwrap();
         it.all(fragments);
-        it.engine.handle_packet(it.now, Leg::Outside, &mut last, Offload::default(), &mut outbox);
+        it.engine.handle_packet(
+            it.now,
+            Arrival::new(Leg::Outside, Offload::default()),
+            &mut last,
+            &mut outbox,
+        );
         let left: Vec<_> = outbox.departures(&last).collect();
         let sizes: Vec<_> = left.iter().map(|departure| departure.packet.len() - 40).collect();
         if offload {

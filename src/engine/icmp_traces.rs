@@ -3,6 +3,7 @@
 use super::fragment_traces::{Guard, cut, finish, segment};
 use super::traces::Trace;
 use super::*;
+use crate::engine::Arrival;
 use crate::policy::Personality;
 use crate::wire::checksum;
 use crate::wire::packet::flags::ACK;
@@ -335,9 +336,8 @@ fn octets_that_only_the_guard_knows_to_be_missing_leave_again() {
     let mut outbox = Outbox::default();
     trace.engine.handle_packet(
         trace.now,
-        Leg::Inside,
+        Arrival::new(Leg::Inside, Offload::default()),
         &mut packet,
-        Offload::default(),
         &mut outbox,
     );
     let left: Vec<_> = outbox.departures(&packet).map(|d| (d.leg, d.packet.len())).collect();

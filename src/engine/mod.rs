@@ -15,6 +15,7 @@ mod fragment_traces;
 mod hostile;
 #[cfg(test)]
 mod icmp_traces;
+mod owner;
 mod relayed;
 mod rescue;
 mod strangers;
@@ -39,14 +40,17 @@ use crate::wire::fragment::Fragment;
 use crate::wire::fragment_buffer::FragmentBuffer;
 use crate::wire::hygiene;
 use crate::wire::icmp::Message;
+use crate::wire::link::Links;
 use crate::wire::offload::Offload;
 use crate::wire::options;
 use crate::wire::packet::{Headers, flags};
 
+pub use crate::wire::link::Arrival;
 pub use crate::wire::outbox::{Departure, Outbox};
+pub use owner::owner;
 use relayed::Relayed;
 use rescue::guarded;
-use table::{FlowKey, FlowTable, seeded_hash};
+use table::{FlowKey, FlowTable};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -130,14 +134,17 @@ impl Engine {
 
     /// Puts fragments together. [`Engine::handle_packet`] does so by itself; who has several engines
     /// calls this first, because only the rebuilt packet shows which of them owns its flow.
-    pub fn assemble(&mut self, now: Instant, leg: Leg, packet: &[u8]) -> Assembled {
+    pub fn assemble(&mut self, now: Instant, arrival: &Arrival, packet: &[u8]) -> Assembled {
         if !self.config.policy.inspects() && self.flows.len() == 0 {
             // Nothing is inspected: fragments are relayed as they came.
             return Assembled::Whole;
         }
         let rebuilt = match Fragment::read(packet) {
             Ok(None) => return Assembled::Whole,
-            Ok(Some(fragment)) => self.fragments.take(now, leg, &fragment, &mut self.counters),
+            Ok(Some(fragment)) => {
+                let wire = (arrival.leg, arrival.link.segment());
+                self.fragments.take(now, wire, &fragment, &mut self.counters)
+            }
             Err(reason) => {
                 self.counters.dropped(reason);
                 None
@@ -150,21 +157,22 @@ impl Engine {
         Assembled::Waits
     }
 
-    /// Takes one packet that came in on `leg`. `packet` may be patched in place.
+    /// Takes one packet. `packet` may be patched in place.
     pub fn handle_packet(
         &mut self,
         now: Instant,
-        leg: Leg,
+        arrival: Arrival,
         packet: &mut [u8],
-        offload: Offload,
         outbox: &mut Outbox,
     ) {
         let left_before = outbox.len();
-        let judged = match self.assemble(now, leg, packet) {
+        outbox.travel(Links::of(&arrival));
+        let judged = match self.assemble(now, &arrival, packet) {
             Assembled::Waits => return,
-            Assembled::Whole => self.judge(now, leg, packet, offload, outbox),
+            Assembled::Whole => self.judge(now, &arrival, packet, outbox),
             Assembled::Rebuilt(mut whole) => {
-                let judged = self.judge(now, leg, &mut whole, Offload::default(), outbox);
+                let arrival = Arrival { offload: Offload::default(), ..arrival };
+                let judged = self.judge(now, &arrival, &mut whole, outbox);
                 outbox.keep_input(left_before, &whole);
                 judged
             }
@@ -187,11 +195,11 @@ impl Engine {
     fn judge(
         &mut self,
         now: Instant,
-        leg: Leg,
+        arrival: &Arrival,
         packet: &mut [u8],
-        offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
+        let Arrival { leg, offload, link } = *arrival;
         let inspects = self.config.policy.inspects();
         let mut headers = match Headers::parse(packet) {
             Ok(headers) => headers,
@@ -199,7 +207,7 @@ impl Engine {
                 let is_icmp = reason == DropReason::NotTcp;
                 let message = if is_icmp { Message::read(packet) } else { Err(reason) };
                 return match message {
-                    Ok(message) => self.judge_icmp(now, leg, &message, packet, offload, outbox),
+                    Ok(message) => self.judge_icmp(now, arrival, &message, packet, outbox),
                     Err(_) if !inspects && offload == Offload::default() => {
                         outbox.leave_in_place(
                             !leg,
@@ -214,14 +222,15 @@ impl Engine {
             }
         };
         self.counters.octets_in += headers.payload_len() as u64;
-        let key = FlowKey::new(headers.source, headers.destination);
+        let segment = link.segment();
+        let key = FlowKey::new(segment, headers.source, headers.destination);
         let opens = self.opens(&key, &headers);
         if !opens && self.is_succeeded(&key, &headers) {
             self.flows.remove(&key);
             self.counters.happened(Event::FlowEnded);
         }
         if !opens && self.flows.get_mut(&key).is_none() {
-            return self.judge_stranger(now, leg, &headers, packet, offload, outbox);
+            return self.judge_stranger(now, arrival, &headers, packet, outbox);
         }
         if !headers.checksum_is_right(packet, offload) {
             return Err(DropReason::BadChecksum);
@@ -239,6 +248,7 @@ impl Engine {
         let Some((flow, room)) = self.flows.with_room(&key, self.config.bounds.memory) else {
             return Err(DropReason::TableFull);
         };
+        outbox.travel(flow.links_for(arrival));
         let packet = packet.get_mut(..headers.end).ok_or(DropReason::Malformed)?;
         hygiene::clean(&headers, packet, &mut self.counters);
         if let Some(most) = self.config.policy.mss_max.filter(|_| headers.has(flags::SYN)) {
@@ -273,6 +283,9 @@ impl Engine {
         let handled = guarded(flow, &mut context, Some(&headers), |flow, context| {
             flow.handle(leg, &headers, packet, context)
         });
+        if handled == Some(Ok(())) {
+            flow.heard_from(arrival);
+        }
         self.flows.touch(&key);
         handled.unwrap_or(Err(DropReason::FlowEnded))
     }
@@ -367,6 +380,7 @@ impl Engine {
             let (offload, room) = (self.config.offload, Room::default());
             let mut context =
                 Context { now, outbox, counters, reports, offload, room, gso_size: None };
+            context.outbox.travel(flow.links());
             guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
         }
     }
@@ -383,6 +397,7 @@ impl Engine {
             let room = Room::default();
             let mut context =
                 Context { now, outbox, counters, reports, offload, room, gso_size: None };
+            context.outbox.travel(flow.links());
             guarded(flow, &mut context, None, |flow, context| {
                 if flow.deadline() > now {
                     flow.ring(context);
@@ -432,6 +447,7 @@ impl Engine {
                             room: Room::default(),
                             gso_size: None,
                         };
+                        context.outbox.travel(flow.links());
                         guarded(flow, &mut context, None, |flow, context| flow.clear(context));
                         self.flows.touch(&key);
                     }
@@ -466,22 +482,4 @@ impl Engine {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
-}
-
-/// Which of `workers` owns `packet`: that of its flow, the same for both directions and for ICMP
-/// errors about it; that of its datagram for a fragment, which does not show its flow.
-pub fn owner(packet: &[u8], workers: usize, seed: u64) -> usize {
-    if workers <= 1 {
-        return 0;
-    }
-    let hash = if let Ok(Some(fragment)) = Fragment::read(packet) {
-        seeded_hash(&fragment.id, seed)
-    } else if let Ok(headers) = Headers::parse(packet) {
-        FlowKey::new(headers.source, headers.destination).hash(seed)
-    } else if let Ok(Message { quote: Some(quote), .. }) = Message::read(packet) {
-        FlowKey::new(quote.source, quote.destination).hash(seed)
-    } else {
-        return 0;
-    };
-    (hash % workers as u64) as usize
 }

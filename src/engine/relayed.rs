@@ -61,7 +61,7 @@ mod tests {
 
     fn key(n: usize) -> FlowKey {
         let client = SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], (n >> 16) as u16));
-        FlowKey::new(client, SocketAddr::from(([10, 0, 0, 1], 25)))
+        FlowKey::new(0, client, SocketAddr::from(([10, 0, 0, 1], 25)))
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::report::{End, Severity, What};
 use crate::time::Instant;
 use crate::wire::hygiene;
 use crate::wire::icmp::Message;
+use crate::wire::link::Arrival;
 use crate::wire::mint::Minted;
 use crate::wire::offload::Offload;
 use crate::wire::outbox::Outbox;
@@ -21,13 +22,14 @@ impl Engine {
     pub(super) fn judge_stranger(
         &mut self,
         now: Instant,
-        leg: Leg,
+        arrival: &Arrival,
         headers: &Headers,
         packet: &mut [u8],
-        offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        if self.relays(now, headers) {
+        let Arrival { leg, offload, link } = *arrival;
+        let key = FlowKey::new(link.segment(), headers.source, headers.destination);
+        if self.relays(now, key, headers) {
             if self.config.policy.inspects() && !headers.checksum_is_right(packet, offload) {
                 // Damage may have made a port of what belongs to an inspected connection.
                 return Err(DropReason::BadChecksum);
@@ -53,9 +55,8 @@ impl Engine {
     }
 
     /// Whether a packet of no flow passes.
-    fn relays(&mut self, now: Instant, headers: &Headers) -> bool {
+    fn relays(&mut self, now: Instant, key: FlowKey, headers: &Headers) -> bool {
         let (idle, policy) = (self.config.bounds.timeouts.conn, &self.config.policy);
-        let key = FlowKey::new(headers.source, headers.destination);
         let is_inspected = [headers.source, headers.destination]
             .iter()
             .any(|end| policy.inspection(end.port()).is_some());
@@ -71,12 +72,12 @@ impl Engine {
     pub(super) fn judge_icmp(
         &mut self,
         now: Instant,
-        leg: Leg,
+        arrival: &Arrival,
         message: &Message,
         packet: &mut [u8],
-        offload: Offload,
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
+        let Arrival { leg, offload, link } = *arrival;
         if offload.gso_size.is_some() {
             return Err(DropReason::Malformed);
         }
@@ -85,10 +86,11 @@ impl Engine {
         }
         let memory = self.config.bounds.memory;
         let flow = message.quote.and_then(|quote| {
-            let key = FlowKey::new(quote.source, quote.destination);
+            let key = FlowKey::new(link.segment(), quote.source, quote.destination);
             self.flows.with_room(&key, memory).map(|(flow, room)| (key, quote, flow, room))
         });
         if let Some((key, quote, flow, room)) = flow {
+            outbox.travel(flow.links_for(arrival));
             let mut context = Context {
                 now,
                 outbox,
@@ -113,7 +115,7 @@ impl Engine {
             });
             let idle = self.config.bounds.timeouts.conn;
             let is_stranger = ours.is_some_and(|quote| {
-                let key = FlowKey::new(quote.source, quote.destination);
+                let key = FlowKey::new(link.segment(), quote.source, quote.destination);
                 !self.relayed.has(key, now, idle)
             });
             if is_stranger && !self.relays_strangers() {

@@ -10,23 +10,19 @@ use crate::limits::KEPT_CAPACITY_FLOWS;
 use crate::time::Instant;
 use crate::wire::packet::source_of;
 
-/// The two endpoints of a connection, without order: a [`SocketAddr`] takes half as much again.
+/// The VLAN and the two endpoints of a connection, without order: a [`SocketAddr`] takes half as much again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FlowKey {
+    segment: u32,
     lower: (IpAddr, u16),
     upper: (IpAddr, u16),
 }
 
 impl FlowKey {
-    /// The key of both directions between `a` and `b`.
-    pub(super) fn new(a: SocketAddr, b: SocketAddr) -> Self {
+    /// The key of both directions between `a` and `b` on one [`Link::segment`](crate::wire::link::Link::segment).
+    pub(super) fn new(segment: u32, a: SocketAddr, b: SocketAddr) -> Self {
         let (a, b) = ((a.ip(), a.port()), (b.ip(), b.port()));
-        Self { lower: a.min(b), upper: a.max(b) }
-    }
-
-    /// A hash that nobody can predict who does not know `seed`.
-    pub(super) fn hash(&self, seed: u64) -> u64 {
-        seeded_hash(self, seed)
+        Self { segment, lower: a.min(b), upper: a.max(b) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Traces: packets by hand through an engine, read like a capture.
 
+use crate::engine::Arrival;
 use std::sync::Arc;
 
 use super::*;
@@ -141,14 +142,24 @@ impl Trace {
     pub(super) fn send_raw(&mut self, leg: Leg, packet: &[u8]) -> Vec<Vec<u8>> {
         let mut packet = packet.to_vec();
         self.outbox.clear();
-        self.engine.handle_packet(self.now, leg, &mut packet, Offload::default(), &mut self.outbox);
+        self.engine.handle_packet(
+            self.now,
+            Arrival::new(leg, Offload::default()),
+            &mut packet,
+            &mut self.outbox,
+        );
         self.outbox.departures(&packet).map(|departure| departure.packet.to_vec()).collect()
     }
 
     /// What leaves for `packet`, read.
     pub(super) fn send(&mut self, leg: Leg, mut packet: Vec<u8>) -> Vec<String> {
         self.outbox.clear();
-        self.engine.handle_packet(self.now, leg, &mut packet, Offload::default(), &mut self.outbox);
+        self.engine.handle_packet(
+            self.now,
+            Arrival::new(leg, Offload::default()),
+            &mut packet,
+            &mut self.outbox,
+        );
         let first = self.outbox.departures(&packet).next();
         self.raw = first.map_or_else(Vec::new, |departure| departure.packet.to_vec());
         self.outbox.departures(&packet).map(|departure| read(&departure)).collect()

@@ -32,6 +32,7 @@ use crate::report::{Connection, Ending, Reports, Severity, What};
 use crate::smtp::Session;
 use crate::stream::Offset;
 use crate::time::Instant;
+use crate::wire::link::{Arrival, Link, Links};
 use crate::wire::outbox::Outbox;
 use crate::wire::packet::{Headers, flags};
 
@@ -107,6 +108,8 @@ pub struct Flow {
     life: Life,
     /// The connection was dropped (`drop-connection`): nobody is told, whatever they ask.
     is_dropped: bool,
+    /// The link-layer headers of packets that were believed, where there is a link layer.
+    links: Option<Box<Links>>,
 }
 
 impl Flow {
@@ -140,6 +143,31 @@ impl Flow {
             reborn: None,
             life: Life::new(now),
             is_dropped: false,
+            links: None,
+        }
+    }
+
+    /// The link-layer headers of what leaves without a packet that causes it.
+    pub fn links(&self) -> Links {
+        self.links.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Those of what leaves because of a packet: it goes on with its own, and answers go where the other
+    /// end was heard last, for the packet may be anybody's.
+    pub fn links_for(&self, arrival: &Arrival) -> Links {
+        let mut links = Links::of(arrival);
+        if let Some(known) = self.links.as_deref() {
+            links.set(arrival.leg, known.by(arrival.leg));
+        }
+        links
+    }
+
+    /// A packet was believed: what travels its way has its header from now on.
+    pub fn heard_from(&mut self, arrival: &Arrival) {
+        match &mut self.links {
+            Some(known) => known.set(!arrival.leg, arrival.link),
+            None if arrival.link == Link::NONE => {}
+            None => self.links = Some(Box::new(Links::of(arrival))),
         }
     }
 

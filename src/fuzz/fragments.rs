@@ -86,7 +86,7 @@ pub fn fragments(octets: &[u8]) {
         };
         assert_eq!((fragment.start, fragment.more, fragment.piece), (start, more, &piece[..]));
         given += 1;
-        let got = buffer.take(now, Leg::Outside, &fragment, &mut counters);
+        let got = buffer.take(now, (Leg::Outside, 0), &fragment, &mut counters);
         for model in &mut models {
             if model.until.is_some_and(|until| until <= now) {
                 *model = Model::default();

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::counters::Event;
 use crate::direction::Leg;
-use crate::engine::{Departure, Engine, EngineConfig, Outbox};
+use crate::engine::{Arrival, Departure, Engine, EngineConfig, Outbox};
 use crate::limits::{DUPLICATES_MAX, PACKET_OCTETS_MAX, STORE_OCTETS_MAX, WAITING_OCTETS_MAX};
 use crate::policy::{Bounds, Midstream, Personality, Policy};
 use crate::time::Instant;
@@ -101,7 +101,12 @@ impl Guard {
         let is_fragment = !matches!(crate::wire::fragment::Fragment::read(packet), Ok(None));
         let mut octets = packet.to_vec();
         self.outbox.clear();
-        self.engine.handle_packet(self.now, leg, &mut octets, offload, &mut self.outbox);
+        self.engine.handle_packet(
+            self.now,
+            Arrival::new(leg, offload),
+            &mut octets,
+            &mut self.outbox,
+        );
         self.given += 1;
         let counters = self.engine.counters();
         assert_eq!(counters.packets_in, self.given, "packets in");

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::device::Bell;
-use crate::direction::Leg;
-use crate::engine::{Control, Filter};
+use crate::engine::{Arrival, Control, Filter};
 use crate::flow::View;
 use crate::limits::{BELT_PACKETS_MAX, PACKET_OCTETS_MAX};
 use crate::observe::Standing;
-use crate::wire::offload::Offload;
 
 /// Room for one packet.
 pub(super) type Room = Box<[u8]>;
@@ -36,8 +34,7 @@ pub(super) enum Order {
 /// A packet on its way to the worker that owns its flow.
 #[derive(Debug)]
 pub(super) struct Parcel {
-    pub(super) leg: Leg,
-    pub(super) offload: Offload,
+    pub(super) arrival: Arrival,
     pub(super) len: usize,
     pub(super) room: Room,
     /// The worker whose room it is.
@@ -94,16 +91,14 @@ impl Belts {
     pub(super) fn send(
         &mut self,
         owner: usize,
-        leg: Leg,
-        offload: Offload,
+        arrival: Arrival,
         len: usize,
         room: &mut Room,
     ) -> bool {
         let Some(spare) = self.spare() else {
             return false;
         };
-        let parcel =
-            Parcel { leg, offload, len, room: core::mem::replace(room, spare), from: self.own };
+        let parcel = Parcel { arrival, len, room: core::mem::replace(room, spare), from: self.own };
         match self.to[owner].try_send(parcel) {
             Ok(()) => {
                 self.bells[owner].ring();
@@ -148,6 +143,20 @@ impl Belts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::direction::Leg;
+    use crate::wire::link::Link;
+    use crate::wire::offload::Offload;
+
+    const ARRIVAL: Arrival = Arrival {
+        leg: Leg::Inside,
+        offload: Offload {
+            partial_checksum: false,
+            checksum_valid: false,
+            gso_size: None,
+            ecn: false,
+        },
+        link: Link::NONE,
+    };
 
     #[test]
     fn a_full_belt_keeps_the_packet_and_empties_again() {
@@ -157,10 +166,10 @@ mod tests {
         let mut mine = room();
         for number in 0..BELT_PACKETS_MAX {
             mine[0] = number as u8;
-            assert!(first.send(1, Leg::Inside, Offload::default(), 1, &mut mine));
+            assert!(first.send(1, ARRIVAL, 1, &mut mine));
         }
         mine[0] = 0xee;
-        assert!(!first.send(1, Leg::Inside, Offload::default(), 1, &mut mine));
+        assert!(!first.send(1, ARRIVAL, 1, &mut mine));
         assert_eq!(mine[0], 0xee, "a refused packet stays where it was");
         for number in 0..BELT_PACKETS_MAX {
             let parcel = second.receive().expect("a packet that was sent");
@@ -168,7 +177,7 @@ mod tests {
             second.done(parcel);
         }
         assert!(second.receive().is_none());
-        assert!(first.send(1, Leg::Inside, Offload::default(), 1, &mut mine));
+        assert!(first.send(1, ARRIVAL, 1, &mut mine));
         assert_eq!(first.made, BELT_PACKETS_MAX, "rooms that came home are used again");
     }
 }

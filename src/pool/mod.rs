@@ -43,6 +43,8 @@ pub struct Lane {
 /// What the workers are given besides packets.
 #[derive(Default)]
 pub struct Hooks {
+    /// How long each looks for packets before it goes to sleep.
+    pub busy_poll: Duration,
     /// Where they report to.
     pub reporter: Option<Reporter>,
     /// What each does first, if anything.
@@ -106,6 +108,7 @@ impl Pool {
             let mut worker = Worker::new(lane, belts, incoming, config, owner, origin);
             worker.tells_of_crowds(gone.clone());
             worker.reports_to(hooks.reporter.clone());
+            worker.looks_for(hooks.busy_poll);
             let settle = settle.next();
             let (report, end, tag) = (report.clone(), end.clone(), name.clone());
             thread::Builder::new().name(name).spawn(move || {
@@ -232,6 +235,7 @@ mod tests {
 
     use super::*;
     use crate::counters::Event;
+    use crate::device::TunQueue;
     use crate::policy::{Bounds, Midstream, Personality, Policy};
 
     /// Long enough for anything that happens at all.
@@ -247,7 +251,7 @@ mod tests {
         let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
         near.set_nonblocking(true).expect("a non-blocking socket");
         far.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-        (Queue::new(OwnedFd::from(near), false), far)
+        (Queue::Tun(TunQueue::new(OwnedFd::from(near), false)), far)
     }
 
     fn lanes(count: usize) -> (Vec<Lane>, Vec<Wires>) {

@@ -11,10 +11,17 @@ pub(super) type Reached = (&'static str, u64, &'static str);
 #[derive(Debug, Default)]
 pub(super) struct LimitWatch {
     said: Counters,
+    /// How often any limit was reached then.
+    seen: u64,
     pause_ends: Instant,
 }
 
 impl LimitWatch {
+    /// Whether any limit was reached since they were told last, by how often any was in all: cheap enough for every round.
+    pub(super) fn has_news(&self, reached: u64) -> bool {
+        reached != self.seen
+    }
+
     /// Limits that were reached since they were told last. Nothing within the pause: what is reached
     /// meanwhile is told behind it.
     pub(super) fn look(&mut self, now: Instant, counters: &Counters) -> Vec<Reached> {
@@ -24,6 +31,7 @@ impl LimitWatch {
         let told: Vec<_> = self.untold(counters).collect();
         if !told.is_empty() {
             self.said = counters.clone();
+            self.seen = counters.limits_reached();
             self.pause_ends = now + LIMIT_LOG_PAUSE;
         }
         told
@@ -61,8 +69,11 @@ mod tests {
         counters.dropped(DropReason::BadChecksum);
         assert!(watch.look(at(0), &counters).is_empty(), "no limit");
         assert_eq!(watch.next_look(&counters), None);
+        assert!(!watch.has_news(counters.limits_reached()));
         counters.dropped(DropReason::MemoryFull);
+        assert!(watch.has_news(counters.limits_reached()));
         assert_eq!(names(watch.look(at(5), &counters)), [("memory-full", 1)]);
+        assert!(!watch.has_news(counters.limits_reached()));
         for _ in 0..3 {
             counters.dropped(DropReason::MemoryFull);
             counters.happened(Event::FlowPanic);

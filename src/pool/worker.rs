@@ -1,7 +1,7 @@
 //! One worker's round: wait, read a batch, inspect, write, look at the deadlines.
 
 use std::sync::Arc;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -9,10 +9,10 @@ use super::belt::{Belts, Order, Room, room};
 use super::watch::LimitWatch;
 use super::{Lane, Owner};
 use crate::counters::{Counters, DropReason, Event};
-use crate::device::{Bell, Gone, Incoming, Queue, Taken, wait};
+use crate::device::{Bell, Gone, Incoming, Queue, Readiness, Taken, glance, wait};
 use crate::direction::Leg;
-use crate::engine::{Assembled, Control, Engine, EngineConfig, Outbox};
-use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN, LATENCY_SAMPLED_ONE_IN};
+use crate::engine::{Arrival, Assembled, Control, Departure, Engine, EngineConfig, Outbox};
+use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN, GLANCES_MAX, LATENCY_SAMPLED_ONE_IN};
 use crate::observe::{Latency, Reporter, Standing};
 use crate::report::{Report, Severity, What};
 use crate::time::Instant;
@@ -25,6 +25,8 @@ type Failure = (Leg, Gone);
 struct Exit {
     lane: Lane,
     drops: Counters,
+    /// Which legs had a packet in the last round, by their number.
+    was_ready: [bool; 2],
 }
 
 impl Exit {
@@ -36,14 +38,44 @@ impl Exit {
     }
 
     fn flush(&mut self, outbox: &Outbox, input: &[u8]) -> Result<(), Failure> {
-        for departure in outbox.departures(input) {
-            let leg = departure.leg;
-            match self.queue(leg).send(&departure).map_err(|gone| (leg, gone))? {
-                Taken::Yes => {}
-                Taken::No(reason) => self.drops.dropped(reason),
-            }
+        outbox.departures(input).try_for_each(|departure| self.send(&departure))
+    }
+
+    fn send(&mut self, departure: &Departure<'_>) -> Result<(), Failure> {
+        let leg = departure.leg;
+        match self.queue(leg).send(departure).map_err(|gone| (leg, gone))? {
+            Taken::Yes => {}
+            Taken::No(reason) => self.drops.dropped(reason),
         }
         Ok(())
+    }
+
+    /// A frame that is not the guard's business goes on.
+    fn relay(&mut self, departure: &Departure<'_>) -> Result<(), Failure> {
+        self.drops.packets_in += 1;
+        self.drops.packets_out += 1;
+        self.drops.happened(Event::FrameRelayed);
+        self.send(departure)
+    }
+
+    fn receive(&mut self, leg: Leg, room: &mut Room) -> Result<Incoming, Failure> {
+        let queue = match leg {
+            Leg::Outside => &mut self.lane.outside,
+            Leg::Inside => &mut self.lane.inside,
+        };
+        queue.receive(room).map_err(|gone| (leg, gone))
+    }
+
+    /// Counts what the kernel had no room for since the last time.
+    fn count_lost(&mut self) {
+        let lost = self.lane.outside.lost() + self.lane.inside.lost();
+        (0..lost).for_each(|_| self.drop_here(DropReason::RingFull));
+    }
+
+    /// Something came that is dropped here.
+    fn drop_here(&mut self, reason: DropReason) {
+        self.drops.packets_in += 1;
+        self.drops.dropped(reason);
     }
 }
 
@@ -68,6 +100,9 @@ pub(super) struct Worker {
     latency: Latency,
     /// Packets since one was timed.
     untimed: u32,
+    /// Glances since the kernel was asked.
+    glances: u32,
+    busy_poll: Duration,
 }
 
 impl Worker {
@@ -83,7 +118,7 @@ impl Worker {
         // The numbers of all workers together count up, and no two are the same.
         engine.number_connections(belts.own as u64 + 1, belts.workers() as u64);
         Self {
-            exit: Exit { lane, drops: Counters::default() },
+            exit: Exit { lane, drops: Counters::default(), was_ready: [false; 2] },
             engine,
             outbox: Outbox::default(),
             room: room(),
@@ -100,6 +135,8 @@ impl Worker {
             reporter: None,
             latency: Latency::default(),
             untimed: 0,
+            glances: 0,
+            busy_poll: Duration::ZERO,
         }
     }
 
@@ -107,6 +144,11 @@ impl Worker {
     /// packet may wait.
     pub(super) fn tells_of_crowds(&mut self, gone: Sender<()>) {
         self.gone = Some(gone);
+    }
+
+    /// How long the worker looks for packets before it goes to sleep.
+    pub(super) fn looks_for(&mut self, busy_poll: Duration) {
+        self.busy_poll = busy_poll;
     }
 
     /// Where the worker reports to.
@@ -167,8 +209,7 @@ impl Worker {
             let limits = self.tell_limits(now);
             let deadlines = [self.engine.next_deadline(), limits];
             let timeout = deadlines.into_iter().flatten().min().map(|at| at.since(now));
-            let lane = &self.exit.lane;
-            let ready = wait(&lane.outside, &lane.inside, &self.bell, timeout)?;
+            let ready = self.await_work(timeout)?;
             now = self.now();
             self.listen();
             if ready.bell {
@@ -178,11 +219,11 @@ impl Worker {
                 }
                 self.unload(now)?;
             }
-            if ready.outside {
-                self.drain(Leg::Outside, now)?;
-            }
-            if ready.inside {
-                self.drain(Leg::Inside, now)?;
+            for leg in [Leg::Outside, Leg::Inside] {
+                if ready.on(leg) {
+                    self.drain(leg, now)?;
+                }
+                self.exit.was_ready[leg as usize] = ready.on(leg);
             }
             if self.engine.next_deadline().is_some_and(|at| at <= now) {
                 self.outbox.clear();
@@ -194,8 +235,45 @@ impl Worker {
         }
     }
 
+    /// Waits for something to do, at most `timeout`: by a glance, by looking again and again for as long as the
+    /// operator lets it burn a core, and asleep.
+    fn await_work(&mut self, timeout: Option<Duration>) -> Result<Readiness, Failure> {
+        let lane = &self.exit.lane;
+        let look = |timeout| wait(&lane.outside, &lane.inside, &self.bell, timeout);
+        let seen = glance(&lane.outside, &lane.inside);
+        if seen.is_any() && self.glances < GLANCES_MAX {
+            self.glances += 1;
+            return Ok(seen);
+        }
+        self.glances = 0;
+        let burns = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
+        if !burns.is_zero() {
+            let is_seen_through = lane.outside.is_seen_through();
+            let until = Clock::now() + burns;
+            for round in 0_u32.. {
+                let seen = if is_seen_through && round % GLANCES_MAX != 0 {
+                    glance(&lane.outside, &lane.inside)
+                } else {
+                    look(Some(Duration::ZERO))?
+                };
+                if seen.is_any() {
+                    return Ok(seen);
+                }
+                if Clock::now() >= until {
+                    break;
+                }
+                core::hint::spin_loop();
+            }
+        }
+        look(timeout)
+    }
+
     /// Says which limits were reached, and returns when there will be more to say.
     fn tell_limits(&mut self, now: Instant) -> Option<Instant> {
+        let reached = self.engine.counters().limits_reached() + self.exit.drops.limits_reached();
+        if !self.limits.has_news(reached) {
+            return None;
+        }
         let counters = self.counters();
         for (name, times, meaning) in self.limits.look(now, &counters) {
             log::warn!("worker {}: {name}, {times} times: {}", self.belts.own, meaning.trim());
@@ -211,20 +289,30 @@ impl Worker {
 
     /// Reads a batch from one leg.
     fn drain(&mut self, leg: Leg, now: Instant) -> Result<(), Failure> {
-        for _ in 0..BATCH_PACKETS_MAX {
-            let incoming = self.exit.queue(leg).receive(&mut self.room);
-            let (len, offload) = match incoming.map_err(|gone| (leg, gone))? {
-                Incoming::Packet(len, offload) => (len, offload),
+        // A look at an empty TUN queue is a system call for nothing: who came alone last time comes alone.
+        let is_burst = self.exit.queue(leg).is_seen_through() || self.exit.was_ready[leg as usize];
+        let most = if is_burst { BATCH_PACKETS_MAX } else { 1 };
+        for _ in 0..most {
+            let (len, arrival) = match self.exit.receive(leg, &mut self.room)? {
+                Incoming::Packet { len, link, offload } => (len, Arrival { leg, offload, link }),
+                Incoming::Foreign { len, link, vnet_header } => {
+                    let (leg, offload, packet) = (!leg, Offload::default(), &self.room[..len]);
+                    self.exit.relay(&Departure { leg, offload, vnet_header, link, packet })?;
+                    continue;
+                }
                 Incoming::Useless => {
-                    self.exit.drops.packets_in += 1;
-                    self.exit.drops.dropped(DropReason::Malformed);
+                    self.exit.drop_here(DropReason::Malformed);
+                    continue;
+                }
+                Incoming::Lost => {
+                    self.exit.drop_here(DropReason::RingFull);
                     continue;
                 }
                 Incoming::Empty => break,
             };
             let mut room = core::mem::take(&mut self.room);
             let began = self.is_sampled().then(Clock::now);
-            let done = self.take(now, leg, offload, len, &mut room);
+            let done = self.take(now, arrival, len, &mut room);
             if let Some(began) = began {
                 self.latency.add(began.elapsed());
             }
@@ -250,22 +338,21 @@ impl Worker {
     fn take(
         &mut self,
         now: Instant,
-        leg: Leg,
-        mut offload: Offload,
+        mut arrival: Arrival,
         mut len: usize,
         room: &mut Room,
     ) -> Result<(), Failure> {
         if self.workers > 1 {
-            if !self.is_own(leg, offload, len, room) {
+            if !self.is_own(arrival, len, room) {
                 return Ok(());
             }
-            match self.engine.assemble(now, leg, &room[..len]) {
+            match self.engine.assemble(now, &arrival, &room[..len]) {
                 Assembled::Whole => {}
                 Assembled::Waits => return Ok(()),
                 Assembled::Rebuilt(packet) => {
-                    (len, offload) = (packet.len(), Offload::default());
+                    (len, arrival.offload) = (packet.len(), Offload::default());
                     room[..len].copy_from_slice(&packet);
-                    if !self.is_own(leg, offload, len, room) {
+                    if !self.is_own(arrival, len, room) {
                         return Ok(());
                     }
                 }
@@ -273,28 +360,26 @@ impl Worker {
         }
         self.outbox.clear();
         let packet = &mut room[..len];
-        self.engine.handle_packet(now, leg, packet, offload, &mut self.outbox);
+        self.engine.handle_packet(now, arrival, packet, &mut self.outbox);
         let left = self.exit.flush(&self.outbox, packet);
         self.report();
         left
     }
 
     /// Whether the packet is this worker's; if not, it has gone to its owner.
-    fn is_own(&mut self, leg: Leg, offload: Offload, len: usize, room: &mut Room) -> bool {
+    fn is_own(&mut self, arrival: Arrival, len: usize, room: &mut Room) -> bool {
         let owner = (self.owner)(&room[..len], self.workers, self.seed);
         if owner != self.belts.own {
-            self.hand_over(owner, leg, offload, len, room);
+            self.hand_over(owner, arrival, len, room);
         }
         owner == self.belts.own
     }
 
-    fn hand_over(&mut self, owner: usize, leg: Leg, offload: Offload, len: usize, room: &mut Room) {
-        let drops = &mut self.exit.drops;
-        if self.belts.send(owner, leg, offload, len, room) {
-            drops.happened(Event::HandedOver);
+    fn hand_over(&mut self, owner: usize, arrival: Arrival, len: usize, room: &mut Room) {
+        if self.belts.send(owner, arrival, len, room) {
+            self.exit.drops.happened(Event::HandedOver);
         } else {
-            drops.packets_in += 1;
-            drops.dropped(DropReason::BeltFull);
+            self.exit.drop_here(DropReason::BeltFull);
         }
     }
 
@@ -304,8 +389,8 @@ impl Worker {
             let Some(mut parcel) = self.belts.receive() else {
                 return Ok(());
             };
-            let (leg, offload, len) = (parcel.leg, parcel.offload, parcel.len);
-            self.take(now, leg, offload, len, &mut parcel.room)?;
+            let (arrival, len) = (parcel.arrival, parcel.len);
+            self.take(now, arrival, len, &mut parcel.room)?;
             self.belts.done(parcel);
         }
         // There may be more, but the legs have their turn first.
@@ -319,11 +404,17 @@ impl Worker {
             match order {
                 Order::Control(control) => self.control(now, control)?,
                 // Whoever asked may have gone away.
-                Order::Count(answer) => drop(answer.try_send(self.standing())),
+                Order::Count(answer) => {
+                    self.exit.count_lost();
+                    drop(answer.try_send(self.standing()));
+                }
                 Order::Show(filter, most, answer) => {
                     drop(answer.try_send(self.engine.connections(now, filter, most)));
                 }
-                Order::Stop => return Ok(false),
+                Order::Stop => {
+                    self.exit.count_lost();
+                    return Ok(false);
+                }
             }
         }
         Ok(true)

@@ -1,4 +1,4 @@
-//! `mailguard run`: the guard between two TUN legs.
+//! `mailguard run`: the guard between two legs.
 
 mod bounds;
 mod observing;
@@ -13,13 +13,16 @@ use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, select, unbounded};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::device::{Features, OpenLeg, Persistence, give_memory_back, open_leg};
+use crate::device::{
+    Features, OpenLeg, Persistence, bridge_mtu, give_memory_back, open_bridge, open_leg,
+};
 use crate::engine::EngineConfig;
 use crate::jail::{Cell, Jail, Settle, Warden};
 use crate::limits::{STOP_PATIENCE, WORKERS_MAX};
@@ -72,6 +75,21 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(48..))]
     mss_max: Option<u16>,
 
+    /// Bridges two Ethernet interfaces instead of routing between two TUN legs: the first is the untrusted side, the
+    /// second the protected one (Cisco transparent firewall).
+    ///
+    /// The ends need not know: no address, no route, no rule. Mail goes through the guard, all else (ARP, ND, other
+    /// protocols, VLAN tags) passes as it came. The two interfaces must have no address and belong to no other
+    /// bridge. When the guard is not there, nothing passes.
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["OUTSIDE", "INSIDE"],
+        conflicts_with_all = ["outside", "inside", "fail_open", "no_offload"],
+        value_parser = interface_name
+    )]
+    bridge: Option<Vec<String>>,
+
     /// Threads that inspect, 1 to 64; each has a queue of both legs, and a flow stays with one.
     #[arg(
         long,
@@ -80,6 +98,19 @@ pub struct Args {
         value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX))
     )]
     workers: u16,
+
+    /// Microseconds for which a worker that has nothing to do looks for packets before it goes to sleep, up to
+    /// 1,000,000.
+    ///
+    /// A packet that comes meanwhile need not wake anybody: less than half the delay, for a core that is never idle.
+    /// With fewer cores to spare than there are workers it makes all slower.
+    #[arg(
+        long,
+        value_name = "MICROS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+    )]
+    busy_poll: u32,
 
     /// What cannot be inspected is dropped, and so is all when the guard is not there (the default).
     ///
@@ -182,6 +213,14 @@ impl Args {
         }
     }
 
+    /// The names of the legs, the outside first.
+    fn legs(&self) -> [&str; 2] {
+        match self.bridge.as_deref() {
+            Some([outside, inside]) => [outside, inside],
+            _ => [&self.outside, &self.inside],
+        }
+    }
+
     fn persistence(&self) -> Persistence {
         if self.fail_open { Persistence::Vanishes } else { Persistence::Stays }
     }
@@ -193,10 +232,10 @@ impl Args {
 ///
 /// One line that names the mend: a leg cannot be opened, a worker ended, or one does not end.
 pub fn run(args: Args) -> Result<(), String> {
-    if args.outside == args.inside {
+    let [outside, inside] = args.legs();
+    if outside == inside {
         return Err(format!(
-            "both legs are called {}: give --outside and --inside different names",
-            args.outside
+            "both legs are called {outside}: give --outside and --inside different names"
         ));
     }
     log_panics();
@@ -212,11 +251,12 @@ pub fn run(args: Args) -> Result<(), String> {
     // These two have a wider cell than the rest, and what they lack is said before there is a leg.
     let logger = args.observe.logger(&wanted, &mut warden)?;
     let metrics = args.observe.metrics(&mut warden)?;
-    let (lanes, features) = open_lanes(&args)?;
+    let seed = RandomState::new().build_hasher().finish();
+    let (lanes, features) = open_lanes(&args, seed)?;
     let bounds = Bounds { timeouts: wanted.timeouts, ..args.bounds.bounds() };
     let config = EngineConfig {
         policy: wanted.policy(),
-        seed: RandomState::new().build_hasher().finish(),
+        seed,
         offload: features == Features::Offload,
         fail_open: args.fail_open,
         midstream: args.bounds.midstream(args.fail_open),
@@ -227,6 +267,7 @@ pub fn run(args: Args) -> Result<(), String> {
     let mut jail = if args.no_jail { Jail::default() } else { Jail::enter(Cell::Guard) };
     let signals = signals(known, &mut warden)?;
     let hooks = Hooks {
+        busy_poll: Duration::from_micros(args.busy_poll.into()),
         reporter: Some(logger.reporter()),
         settle: lanes.iter().map(|_| warden.settle(Cell::Guard)).collect(),
     };
@@ -330,7 +371,10 @@ fn signals(known: SigSet, warden: &mut Warden) -> Result<Receiver<Signal>, Strin
 }
 
 /// Opens both legs, and gives each worker a queue of either.
-fn open_lanes(args: &Args) -> Result<(Vec<Lane>, Features), String> {
+fn open_lanes(args: &Args, seed: u64) -> Result<(Vec<Lane>, Features), String> {
+    if args.bridge.is_some() {
+        return Ok((bridge_lanes(args, seed)?, Features::Offload));
+    }
     let open = |name: &str, features| {
         open_leg(name, args.workers.into(), features).map_err(|why| why.to_string())
     };
@@ -352,6 +396,25 @@ fn open_lanes(args: &Args) -> Result<(Vec<Lane>, Features), String> {
     Ok((lanes.collect(), features))
 }
 
+/// Opens both interfaces of a bridge, and gives each worker a queue of either.
+fn bridge_lanes(args: &Args, seed: u64) -> Result<Vec<Lane>, String> {
+    let [outside, inside] = args.legs();
+    let open =
+        |name: &str| open_bridge(name, args.workers.into(), seed).map_err(|why| why.to_string());
+    let (of_outside, of_inside) = (open(outside)?, open(inside)?);
+    let mtus = [outside, inside].map(|name| bridge_mtu(name).unwrap_or_default());
+    if mtus[0] != mtus[1] {
+        log::warn!(
+            "{outside} takes {} octets and {inside} {}: what is longer than the smaller is lost \
+             without a word: ip link set dev NAME mtu N",
+            mtus[0],
+            mtus[1]
+        );
+    }
+    let pairs = of_outside.into_iter().zip(of_inside);
+    Ok(pairs.map(|(outside, inside)| Lane { outside, inside }).collect())
+}
+
 fn print(counters: &Counters) {
     // A reader that has gone away is no reason to stop guarding.
     let _ = write!(std::io::stdout().lock(), "{counters}");
@@ -371,7 +434,9 @@ impl fmt::Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { args, features, metrics, telnet, jail, device } = self;
         let config = device.config();
-        write!(f, "guarding outside {}, inside {}, port ", args.outside, args.inside)?;
+        let [outside, inside] = args.legs();
+        let bridged = if args.bridge.is_some() { ", bridged" } else { "" };
+        write!(f, "guarding outside {outside}, inside {inside}{bridged}, port ")?;
         for (place, inspection) in config.policy().inspections.iter().enumerate() {
             let (comma, ports) = (if place == 0 { "" } else { "," }, &inspection.ports);
             write!(f, "{comma}{}", ports.start())?;

@@ -154,6 +154,14 @@ impl<'a> Fragment<'a> {
         })
     }
 
+    /// Whether its datagram may carry TCP, by what its headers say.
+    pub const fn may_be_tcp(&self) -> bool {
+        matches!(
+            self.next_header,
+            TCP | HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
+        )
+    }
+
     /// Whether it is a whole packet with a fragment header (RFC 6946).
     pub const fn is_atomic(&self) -> bool {
         self.start == 0 && !self.more

@@ -17,7 +17,10 @@ use crate::limits::{
 };
 use crate::time::Instant;
 
-type Key = (Leg, DatagramId);
+/// The leg that it came by, and its VLAN.
+type Wire = (Leg, u32);
+
+type Key = (Wire, DatagramId);
 
 const NOT_ECT: u8 = 0;
 const CE: u8 = 3;
@@ -53,12 +56,12 @@ struct Share {
 pub struct FragmentBuffer {
     datagrams: BTreeMap<Key, Datagram>,
     due: BTreeSet<(Instant, Key)>,
-    shares: BTreeMap<(Leg, IpAddr), Share>,
+    shares: BTreeMap<(Wire, IpAddr), Share>,
     octets: usize,
 }
 
 /// Whose share a datagram is counted in.
-fn share_of(key: &Key) -> (Leg, IpAddr) {
+fn share_of(key: &Key) -> (Wire, IpAddr) {
     (key.0, source_of(key.1.source))
 }
 
@@ -128,12 +131,12 @@ impl Datagram {
 }
 
 impl FragmentBuffer {
-    /// Takes a fragment that came in on `leg`; returns the whole packet when it was the last one
+    /// Takes a fragment that came in on `wire`, a leg and a VLAN; returns the whole packet when it was the last one
     /// missing. What is dropped is counted.
     pub fn take(
         &mut self,
         now: Instant,
-        leg: Leg,
+        wire: Wire,
         fragment: &Fragment<'_>,
         counters: &mut Counters,
     ) -> Option<Vec<u8>> {
@@ -141,7 +144,7 @@ impl FragmentBuffer {
         if fragment.is_atomic() {
             return whole(fragment);
         }
-        let key = (leg, fragment.id);
+        let key = (wire, fragment.id);
         if let Err(reason) = self.make_room(now, key, fragment) {
             counters.dropped(reason);
             return None;

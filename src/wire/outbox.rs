@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::link::{Link, Links};
 use super::offload::{Offload, VNET_HEADER_LEN};
 use crate::direction::Leg;
 
@@ -14,6 +15,8 @@ pub struct Departure<'a> {
     pub offload: Offload,
     /// The same as a virtio header, for a device that wants one.
     pub vnet_header: [u8; VNET_HEADER_LEN],
+    /// The link-layer header to put in front.
+    pub link: Link,
     /// The IP packet.
     pub packet: &'a [u8],
 }
@@ -31,6 +34,7 @@ struct Entry {
     leg: Leg,
     offload: Offload,
     vnet_header: [u8; VNET_HEADER_LEN],
+    link: Link,
     place: Place,
 }
 
@@ -39,9 +43,15 @@ struct Entry {
 pub struct Outbox {
     arena: Vec<u8>,
     entries: Vec<Entry>,
+    links: Links,
 }
 
 impl Outbox {
+    /// What leaves from now on has these link-layer headers.
+    pub(crate) fn travel(&mut self, links: Links) {
+        self.links = links;
+    }
+
     /// Forgets what the last call left.
     pub fn clear(&mut self) {
         self.arena.clear();
@@ -74,6 +84,7 @@ impl Outbox {
             leg: entry.leg,
             offload: entry.offload,
             vnet_header: entry.vnet_header,
+            link: entry.link,
             packet: match &entry.place {
                 Place::Input(len) => input.get(..*len).unwrap_or_default(),
                 Place::Arena(range) => self.arena.get(range.clone()).unwrap_or_default(),
@@ -89,7 +100,8 @@ impl Outbox {
         vnet_header: [u8; VNET_HEADER_LEN],
         len: usize,
     ) {
-        self.entries.push(Entry { leg, offload, vnet_header, place: Place::Input(len) });
+        let (link, place) = (self.links.by(leg), Place::Input(len));
+        self.entries.push(Entry { leg, offload, vnet_header, link, place });
     }
 
     /// Keeps `input` for those entries from the `first` on that leave in place: it is not the packet
@@ -114,12 +126,8 @@ impl Outbox {
     ) -> &mut [u8] {
         let start = self.arena.len();
         self.arena.resize(start + len, 0);
-        self.entries.push(Entry {
-            leg,
-            offload,
-            vnet_header,
-            place: Place::Arena(start..start + len),
-        });
+        let (link, place) = (self.links.by(leg), Place::Arena(start..start + len));
+        self.entries.push(Entry { leg, offload, vnet_header, link, place });
         &mut self.arena[start..]
     }
 }

@@ -5,6 +5,8 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use etherparse::{IpNumber, IpSlice, TcpSlice};
 
 use super::checksum;
+use super::fragment::Fragment;
+use super::icmp::Message;
 use super::offload::Offload;
 use super::options::TcpOptions;
 use crate::counters::DropReason;
@@ -148,6 +150,19 @@ impl Headers {
             || packet.get(self.tcp_start..self.end).is_some_and(|segment| {
                 checksum::tcp_is_right(self.source.ip(), self.destination.ip(), segment)
             })
+    }
+}
+
+/// Whether the guard judges a packet: TCP, what may be a piece of it, and ICMP, for its errors speak of TCP. What
+/// cannot be read is among them.
+pub fn is_for_the_guard(packet: &[u8]) -> bool {
+    match Headers::parse(packet) {
+        Ok(_) => true,
+        Err(DropReason::NotTcp) => !matches!(Message::read(packet), Err(DropReason::NotTcp)),
+        Err(DropReason::Fragment) => {
+            !matches!(Fragment::read(packet), Ok(Some(fragment)) if !fragment.may_be_tcp())
+        }
+        Err(_) => true,
     }
 }
 

@@ -257,12 +257,18 @@ def _still_open(but):
             and not any(int(port) in but for port in re.findall(r":(\d+)(?= |$)", line))]
 
 
+def is_possible(e):
+    """On a bridge the guard's neighbour is the server: nothing dies between them for want of TTL, and there is no MAC
+    but the server's that a packet could pass the guard with and not be the server's."""
+    return not (lab.IS_BRIDGE and re.search(r"\bttl\b|MAC of another host", e.name, re.I))
+
+
 def play(section):
     """Plays all entries that were made, without the guard and with it, and compares the verdicts with the
     table."""
     wire = Wire()
     made = []
-    for e in ENTRIES:
+    for e in filter(is_possible, ENTRIES):
         for name in RUNS[e.kind]:
             made += [(e, family, name) for family in e.families]
     began = time.monotonic()
@@ -343,6 +349,9 @@ def compare(section, runs):
     _, *sections = re.split(r"(?m)^## ", lab.read(TABLE))
     kept = {name: rest.strip().splitlines() for name, _, rest in (part.partition("\n") for part in sections)}
     known = kept.get(section, [])
+    if lab.IS_BRIDGE:
+        played = {" | ".join(r.row) for r in runs}
+        known = known[:2] + [row for row in known[2:] if " | ".join(row[2:].split(" | ")[:3]) in played]
     if os.environ.get("CATALOGUE_REWRITE"):
         kept[section] = rows
         with open(TABLE, "w") as file:

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from lab import (FAMILIES, INSIDE, Client, Server, a_message, check, check_that, done, guard, lab,
+from lab import (FAMILIES, INSIDE, IS_BRIDGE, Client, Server, a_message, check, check_that, done, guard, lab,
                  run, send_mail, wait_for)
 
 
@@ -47,6 +47,10 @@ def main():
                 check_that(f"{family}: a running connection stands still", True)
             check(f"{family}: a new connection gets through", connects(INSIDE[family]), False)
         check("commands that reached the server after the kill", len(server.transcript) - before, 0)
+        if IS_BRIDGE:
+            # Nobody but the guard brings anything over a bridge, and there is no leg to delete.
+            check("what is not mail passes", not_mail_passes(), False)
+            return open_again()
         check_that("what is not mail still passes", not_mail_passes())
         # Even if someone deletes the legs: the blackhole is behind the routes that go with them.
         for leg in ("mg-outside", "mg-inside"):
@@ -54,20 +58,27 @@ def main():
         for family in FAMILIES:
             check(f"{family}: without legs a new connection gets through", connects(INSIDE[family]), False)
 
-        # The way opens again only with a guard in it.
-        guard("mailguard", "--fail-closed")
-        for family in FAMILIES:
-            check(f"{family}: with a new guard a new connection gets through",
-                  wait_for("a connection", lambda f=family: connects(INSIDE[f])), True)
-        lab("guard", "stop")
-        for family in FAMILIES:
-            check(f"{family}: nor after an orderly stop", connects(INSIDE[family]), False)
+        open_again()
+
+
+def open_again():
+    """The way opens again only with a guard in it."""
+    guard("mailguard", "--fail-closed")
+    for family in FAMILIES:
+        check(f"{family}: with a new guard a new connection gets through",
+              wait_for("a connection", lambda f=family: connects(INSIDE[f])), True)
+    lab("guard", "stop")
+    for family in FAMILIES:
+        check(f"{family}: nor after an orderly stop", connects(INSIDE[family]), False)
 
 
 def not_mail_passes():
     """A server on another port is not the guard's business."""
-    with Server(port=2525), Client(INSIDE["IPv4"], port=2525, timeout=3) as client:
-        return client.reply().startswith(b"220 mail.example.com")
+    try:
+        with Server(port=2525), Client(INSIDE["IPv4"], port=2525, timeout=3) as client:
+            return client.reply().startswith(b"220 mail.example.com")
+    except OSError:
+        return False
 
 
 main()

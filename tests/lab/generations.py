@@ -20,7 +20,7 @@ def counters():
     before = lab.lab("guard", "log").count("Drops:")
     os.kill(lab.guard_pid(), signal.SIGUSR1)
     text = wait_for("counters", lambda: (lambda log: log if log.count("Drops:") > before
-                                         and log.rstrip().split()[-2] == "leg-full" else "")(lab.lab("guard", "log")))
+                                         and log.rstrip().split()[-2] == lab.LAST_COUNTER else "")(lab.lab("guard", "log")))
     return {name: int(value) for name, value in re.findall(r"^  (\S+)\s+(\d+)$", text, re.M)}
 
 

@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 
-from lab import INSIDE, PREFIX, at_end, on
+from lab import IS_BRIDGE, INSIDE, PREFIX, at_end, on
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 NS = 0x100  # the last of the reserved bits (RFC 3540)
@@ -56,16 +56,18 @@ class Wire:
     """The end of the outside wire, as a packet socket sees it."""
 
     def __init__(self):
-        self.here, self.there = _mac("outside", "eth0"), _mac("guard", "wire-outside")
+        # Who is on the other end of the link: the guard's namespace routes, or there is only a bridge.
+        side, device = ("inside", "eth0") if IS_BRIDGE else ("guard", "wire-outside")
+        self.here, self.there = _mac("outside", "eth0"), _mac(side, device)
         self.connections = {}
         # Seldom those of the test before, which are in TIME-WAIT.
         self._ports = itertools.count(int(time.time() * 100))
         self._ports_lock = threading.Lock()
-        guard_ns = f"{PREFIX}-guard"
+        neighbour = f"{PREFIX}-{side}"
         for address in RAW.values():
-            _ip("-n", guard_ns, "neigh", "replace", address, "lladdr", self.here.hex(":"),
-                "dev", "wire-outside", "nud", "permanent")
-            at_end(lambda a=address: _ip("-n", guard_ns, "neigh", "del", a, "dev", "wire-outside"))
+            _ip("-n", neighbour, "neigh", "replace", address, "lladdr", self.here.hex(":"),
+                "dev", device, "nud", "permanent")
+            at_end(lambda a=address: _ip("-n", neighbour, "neigh", "del", a, "dev", device))
         with on("outside"):
             self.out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self.out.bind(("eth0", 0))

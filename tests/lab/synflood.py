@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 
-from lab import FAMILIES, INSIDE, Client, at_end, check, guard_pid, lab, on, run, send_mail, wait_for
+from lab import IS_BRIDGE, LAST_COUNTER, LEGS, FAMILIES, INSIDE, Client, at_end, check, guard_pid, lab, on, run, send_mail, wait_for
 
 PACE = 30_000  # a second at most, so that mail has its turn
 BATCH = 200  # far below what any queue on the way holds
@@ -34,7 +34,9 @@ class Reader:
 
     def packets(self):
         self.file.seek(0)
-        return int(re.search(r"mg-outside:(.*)", self.file.read()).group(1).split()[9])
+        # What the kernel puts into a leg is sent, what comes in by a wire is received.
+        column = 1 if IS_BRIDGE else 9
+        return int(re.search(rf"{LEGS[0]}:(.*)", self.file.read()).group(1).split()[column])
 
     def wait(self, packets):
         """Until it has read so many, but for what gets lost on the way."""
@@ -80,7 +82,7 @@ def counters():
     before = lab("guard", "log").count("Drops:")
     os.kill(guard_pid(), signal.SIGUSR1)
     text = wait_for("counters", lambda: (lambda log: log if log.count("Drops:") > before
-                                         and log.rstrip().split()[-2] == "leg-full" else "")(lab("guard", "log")))
+                                         and log.rstrip().split()[-2] == LAST_COUNTER else "")(lab("guard", "log")))
     return {name: int(value) for name, value in re.findall(r"^  (\S+)\s+(\d+)$", text, re.M)}
 
 

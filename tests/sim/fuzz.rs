@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use mailguard::counters::Event;
 use mailguard::direction::Leg;
-use mailguard::engine::{Engine, EngineConfig, Outbox};
+use mailguard::engine::{Arrival, Engine, EngineConfig, Outbox};
 use mailguard::policy::{Bounds, Midstream, Policy};
 use mailguard::time::Instant;
 use mailguard::wire::offload::{Offload, VNET_HEADER_LEN};
@@ -113,7 +113,12 @@ fn replay(seed: u64, mode: Mode, given: &[Given]) -> Result<(), String> {
         // cannot read.
         let honest = meta == Offload::default() && !seed.is_multiple_of(3);
         outbox.clear();
-        engine.handle_packet(Instant::from_micros(now), leg, &mut bytes, meta, &mut outbox);
+        engine.handle_packet(
+            Instant::from_micros(now),
+            Arrival::new(leg, meta),
+            &mut bytes,
+            &mut outbox,
+        );
         taken_in += 1;
         for departure in outbox.departures(&bytes) {
             sent += 1;
@@ -173,7 +178,12 @@ fn no_noise_panics() {
         let leg = [Leg::Outside, Leg::Inside][rng.usize(..2)];
         outbox.clear();
         let meta = offload(&mut rng);
-        engine.handle_packet(Instant::from_micros(n), leg, &mut bytes, meta, &mut outbox);
+        engine.handle_packet(
+            Instant::from_micros(n),
+            Arrival::new(leg, meta),
+            &mut bytes,
+            &mut outbox,
+        );
     }
     assert_eq!(engine.counters().events(Event::FlowPanic), 0);
 }

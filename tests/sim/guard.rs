@@ -7,7 +7,7 @@ use std::hash::DefaultHasher;
 use fastrand::Rng;
 use mailguard::counters::Counters;
 use mailguard::direction::Leg;
-use mailguard::engine::{Control, Engine, EngineConfig, Outbox};
+use mailguard::engine::{Arrival, Control, Engine, EngineConfig, Outbox};
 use mailguard::policy::{Bounds, Midstream, Policy, Timeouts};
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
@@ -333,7 +333,7 @@ impl Guard {
         let moment = Instant::from_micros(now);
         self.change(moment, &bytes);
         let leg = if self.turned { !leg } else { leg };
-        self.engine.handle_packet(moment, leg, &mut bytes, offload, &mut self.outbox);
+        self.engine.handle_packet(moment, Arrival::new(leg, offload), &mut bytes, &mut self.outbox);
         bytes
     }
 

@@ -2,7 +2,7 @@
 //! client on either side (I32), among others and alone (I31), with changes of policy and without.
 
 use fastrand::Rng;
-use mailguard::engine::{Engine, Outbox};
+use mailguard::engine::{Arrival, Engine, Outbox};
 use mailguard::time::Instant;
 
 use crate::attacker::Attack;
@@ -133,7 +133,7 @@ fn alone(guard: &Guard, key: Key, given: &[Given]) -> Vec<Left> {
         if key_of(bytes) == Some(key) {
             let mut bytes = bytes.clone();
             outbox.clear();
-            engine.handle_packet(moment, *leg, &mut bytes, *offload, &mut outbox);
+            engine.handle_packet(moment, Arrival::new(*leg, *offload), &mut bytes, &mut outbox);
             note(*at, &outbox, &bytes);
         }
     }

@@ -4,6 +4,7 @@ use super::super::traces::{Trace, sealed};
 use super::super::*;
 use super::segments::{insert_option, refuses};
 use super::{greeted, later};
+use crate::engine::Arrival;
 use crate::policy::Personality;
 use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN};
 
@@ -196,7 +197,12 @@ fn a_repeat_of_what_was_judged_forces_no_verdict() {
 fn offloaded(trace: &mut Trace, leg: Leg, packet: &[u8]) -> Vec<(usize, Option<u16>, bool)> {
     trace.engine.config.offload = true;
     let (mut packet, mut outbox) = (packet.to_vec(), Outbox::default());
-    trace.engine.handle_packet(trace.now, leg, &mut packet, Offload::default(), &mut outbox);
+    trace.engine.handle_packet(
+        trace.now,
+        Arrival::new(leg, Offload::default()),
+        &mut packet,
+        &mut outbox,
+    );
     trace.engine.config.offload = false;
     let left = outbox.departures(&packet).filter(|left| left.leg == Leg::Inside);
     left.map(|left| (left.packet.len(), left.offload.gso_size, left.offload.ecn)).collect()
