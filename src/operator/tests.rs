@@ -342,3 +342,72 @@ fn what_is_no_configuration_leaves_the_one_in_force() {
     assert_eq!(desk.device.config(), before);
     assert_eq!(desk.guard.installed.lock().unwrap().len(), installed);
 }
+
+#[test]
+fn matches_are_shown_by_class_and_counted_as_long_as_the_line_stands() {
+    let desk = desk("asa94");
+    let mut operator = Operator::local(desk.device.clone());
+    transcript(
+        &mut operator,
+        &[
+            "enable",
+            "",
+            "conf t",
+            "policy-map type inspect esmtp mine",
+            "match cmd verb VRFY",
+            "mask",
+            "match body length gt 9",
+            "log",
+            "policy-map global_policy",
+            "class inspection_default",
+            "inspect esmtp mine",
+            "exit",
+            "exit",
+            "fixup protocol smtp 2525",
+        ],
+    );
+    // What the engine was handed is what is shown.
+    let matches = |port: u16, class: usize, times: usize| {
+        let policy = desk.guard.installed.lock().unwrap().last().unwrap().clone();
+        let personality = policy.inspection(port).unwrap();
+        (0..times).for_each(|_| personality.map[class].matched.count());
+    };
+    matches(25, 0, 3);
+    matches(2525, 6, 2);
+    let shown = |operator: &mut Operator| {
+        let text = operator.line("show service-policy inspect esmtp").text;
+        let lines = text.lines().skip_while(|line| !line.contains("Inspect: esmtp mine"));
+        lines
+            .filter(|line| !line.contains("Inspect:"))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    };
+    let head = "        match cmd verb VRFY\n          mask, packet 3\n        match body length gt 9\n          log, packet 0\n    \
+                Class-map: smtp_port_2525\n        mask-banner, count 0\n        match cmd line length gt 512\n          \
+                drop-connection log, packet 0\n";
+    let text = shown(&mut operator);
+    assert!(text.starts_with(head), "{text}");
+    assert!(
+        text.ends_with("match ehlo-reply-parameter others\n          mask, packet 2\n"),
+        "{text}"
+    );
+    // Another line, and even another map, leave the counts of this one.
+    transcript(&mut operator, &["sysopt connection tcpmss 1200"]);
+    matches(25, 0, 1);
+    let text = shown(&mut operator);
+    assert!(text.contains("mask, packet 4\n") && text.contains("mask, packet 2\n"), "{text}");
+    transcript(
+        &mut operator,
+        &[
+            "policy-map type inspect esmtp mine",
+            "no match cmd verb VRFY",
+            "match cmd verb VRFY",
+            "mask",
+        ],
+    );
+    assert!(shown(&mut operator).contains("match cmd verb VRFY\n          mask, packet 0\n"));
+    matches(25, 1, 5);
+    transcript(&mut operator, &["clear counters"]);
+    let text = shown(&mut operator);
+    assert_eq!(text.matches("packet 0\n").count(), 9, "{text}");
+}
