@@ -28,6 +28,13 @@ pub enum Notice {
     MailRelay,
     /// A special character in an address.
     SpecialCharacter,
+    /// A message was longer than MAIL has declared it.
+    SizeViolated {
+        /// What it declared.
+        declared: u64,
+        /// What came.
+        actual: u64,
+    },
     /// The server has agreed to TLS: nothing is inspected any more.
     TlsStarted,
 }
