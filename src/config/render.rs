@@ -22,9 +22,8 @@ impl Config {
         for (words, password) in
             [("enable password", &self.enable_password), ("passwd", &self.login_password)]
         {
-            if let Some(hash) = password {
-                let hash = if hides { "*****" } else { hash.as_str() };
-                line(format!("{words} {hash} encrypted"));
+            if let Some(secret) = password {
+                line(format!("{words} {}", secret.text(hides)));
             }
         }
         self.interface_lines(&mut line);

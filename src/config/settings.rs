@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::logging::Logging;
+use super::secret::Secret;
 use super::tcp::NamedTcpMap;
 use crate::policy::{Action, DEFAULT_ESMTP_MAP, Knob, Match, Matched, Personality, Timeouts};
 
@@ -193,10 +194,10 @@ pub struct Config {
     pub knobs: Vec<(&'static str, String)>,
     /// `hostname`.
     pub hostname: Option<String>,
-    /// The hash of the password of `enable`.
-    pub enable_password: Option<String>,
-    /// The hash of the password of telnet (`passwd`).
-    pub login_password: Option<String>,
+    /// The password of `enable`.
+    pub enable_password: Option<Secret>,
+    /// The password of telnet (`passwd`).
+    pub login_password: Option<Secret>,
     /// `interface`.
     pub interfaces: Vec<Interface>,
     /// `mailhost`.

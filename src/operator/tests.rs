@@ -411,3 +411,40 @@ fn matches_are_shown_by_class_and_counted_as_long_as_the_line_stands() {
     let text = shown(&mut operator);
     assert_eq!(text.matches("packet 0\n").count(), 9, "{text}");
 }
+
+#[test]
+fn nobody_enables_with_a_hash_of_the_device_before_the_password_is_set_anew() {
+    let desk = desk("pix6x");
+    let saved = |enable: &str| {
+        let lines = format!("enable password {enable}\npasswd 2KFQnbNIdI.2KYOU encrypted\n");
+        Some(format!(": Saved\nPIX Version 6.3(5)\n{lines}: end\n"))
+    };
+    let mut first = Operator::local(desk.device.clone());
+    transcript(&mut first, &["enable", ""]);
+    *desk.kept.lock().unwrap() = saved("2KFQnbNIdI.2KYOU encrypted");
+    let said = first.line("reload noconfirm");
+    assert!(!said.failed && said.text.contains("set the enable password anew"), "{}", said.text);
+    // Neither what the hash is of, nor the hash itself, nor nothing opens it.
+    let said = first.line("enable");
+    assert!(said.failed && said.text.contains("Put 'enable password PASSWORD'"), "{}", said.text);
+    assert_eq!(first.prompt(), "pixfirewall> ", "no password is asked for");
+    for word in ["cisco", "2KFQnbNIdI.2KYOU", "2KFQnbNIdI.2KYOU encrypted", ""] {
+        let mut remote = Operator::remote(desk.device.clone());
+        let said = remote.line(word);
+        assert!(said.failed && remote.is_secret(), "{word}");
+        assert!(said.text.contains("Put 'passwd PASSWORD'"), "{}", said.text);
+    }
+    // Set anew in the file, and read again: who can write it could have written any other.
+    *desk.kept.lock().unwrap() = saved("fresh");
+    desk.device.reload().unwrap();
+    transcript(&mut first, &["enable", "cisco"]);
+    assert!(first.is_secret());
+    assert!(!first.line("fresh").failed);
+    assert_eq!(first.prompt(), "pixfirewall# ");
+    // That of no password at all is known: as delivered.
+    *desk.kept.lock().unwrap() = saved("8Ry2YjIyt7RRXU24 encrypted");
+    transcript(&mut first, &["reload noconfirm", "enable"]);
+    assert!(first.is_secret() && first.line("8Ry2YjIyt7RRXU24").failed);
+    assert!(!first.line("").failed);
+    assert_eq!(first.prompt(), "pixfirewall# ");
+}

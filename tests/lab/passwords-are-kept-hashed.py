@@ -1,11 +1,13 @@
 """enable password and passwd, typed at a running guard: write memory keeps hashes and not the words, and who starts the guard with
-that file is let in by the words, at the socket and by telnet, and by no others."""
+that file is let in by the words, at the socket and by telnet, and by no others. Of a hash of the device's own nobody knows the
+word: it is kept, and opens nothing until the password is set anew."""
 
 import os
 import re
+import signal
 
 import consoles
-from lab import check, check_that, done, guard_pid, lab, read, temp_dir
+from lab import INSIDE, VECTOR, Client, Server, check, check_that, done, guard_pid, lab, read, temp_dir, wait_for
 
 for personality in ("pix6x", "asa94"):
     path = os.path.join(temp_dir(), personality)
@@ -43,4 +45,25 @@ for personality in ("pix6x", "asa94"):
     telnet.end()
     said, status = consoles.script(f"enable\n{words[0]}\nreload noconfirm\nenable\n{words[0]}\nwrite memory\n")
     check(f"{personality}: reloaded, it is the same", (status, read(path)), (0, text))
+# A saved configuration of a PIX, with a hash that MD5 has made of a well-known word.
+path = os.path.join(temp_dir(), "saved")
+text = ": Saved\n:\nPIX Version 6.3(5)\nenable password {}\npasswd 2KFQnbNIdI.2KYOU encrypted\nhostname old\n" \
+       "fixup protocol smtp 25\n: end\n"
+with open(path, "w") as file:
+    file.write(text.format("2KFQnbNIdI.2KYOU encrypted"))
+lab("guard", "start", "--config", path)
+check_that("it is said at the start", "set the enable password anew" in lab("guard", "log"))
+with Server(), Client(INSIDE["IPv4"]) as client:
+    check_that("what it says is in force", client.reply() != VECTOR)
+for word in ("cisco", "2KFQnbNIdI.2KYOU", ""):
+    said, status = consoles.script(f"enable\n{word}\nshow running-config\n")
+    check(f"a hash of the device opens nothing: {word!r}", (status, "startup configuration" in said, "hostname" in said),
+          (1, True, False))
+with open(path, "w") as file:
+    file.write(text.format("An0ther-Secret"))
+os.kill(guard_pid(), signal.SIGHUP)
+wait_for("the password that was set anew", lambda: consoles.script("enable\nAn0ther-Secret\n")[1] == 0)
+said, status = consoles.script("enable\nAn0ther-Secret\nwrite memory\n")
+check("it is kept hashed, the other as it was", (status, re.findall(r"^(?:passwd|enable password) (\S{8})", read(path), re.M)),
+      (0, ["$argon2i", "2KFQnbNI"]))
 done()
