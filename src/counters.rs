@@ -155,6 +155,8 @@ counted! {
         ClassLogged => "map-classes-logged",
         /// Something waited for the rate limit of a class of the policy map.
         RateLimited => "map-rate-limited",
+        /// A message was longer than its SIZE has declared (Cisco message 108006).
+        SizeViolated => "size-violations",
         /// A parameter of the policy map ended the connection: mail-relay, special-character.
         ParameterMatched => "map-parameters-matched",
         /// A parameter of the policy map matched and only logs.

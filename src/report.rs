@@ -200,6 +200,13 @@ pub enum What {
     },
     /// TLS begins.
     TlsStarted,
+    /// A message was longer than its SIZE has declared.
+    SizeViolated {
+        /// What it declared.
+        declared: u64,
+        /// What came.
+        actual: u64,
+    },
     /// Something was edited, or came to its end, that nobody need know but who looks for it.
     Noticed(Event, Direction),
     /// Another SYN came for a connection, with another number.

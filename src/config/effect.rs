@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::guarded::Wanted;
 use super::settings::{Config, EsmtpMap, Family, MatchClass, MatchLine, RegexName};
 use crate::policy::{
-    Action, Class, Greeting, Inspection, MailRelay, Match, Personality, Policy, Regex, RegexError,
-    SpecialCharacters,
+    Action, Class, Greeting, Inspection, MailRelay, Match, Matched, Personality, Policy, Regex,
+    RegexError, SpecialCharacters,
 };
 use crate::smtp::{Keyword, Verb};
 
@@ -18,11 +18,7 @@ impl Config {
             let (first, last) = wanted.ports;
             let personality = match wanted.esmtp {
                 None => self.personality_with(Personality::named(self.personality), None),
-                Some(map) => {
-                    let map =
-                        map.and_then(|name| self.esmtp_maps.iter().find(|of| of.name == name));
-                    self.personality_with(self.esmtp_base(), map)
-                }
+                Some(map) => self.esmtp(map),
             };
             Inspection { ports: first..=last, personality: Arc::new(personality), tcp: wanted.tcp }
         };
@@ -53,7 +49,25 @@ impl Config {
             // What the knob does not take was refused when it was typed.
             let _ = personality.set(knob, value);
         }
+        if let Cow::Borrowed(classes) = personality.map {
+            let counted = classes.iter().zip(&self.default_matched);
+            let counted =
+                counted.map(|(class, matched)| Class { matched: matched.clone(), ..class.clone() });
+            personality.map = Cow::Owned(counted.collect());
+        }
         personality
+    }
+
+    /// What `inspect esmtp` with that map inspects with.
+    pub fn esmtp(&self, map: Option<&str>) -> Personality {
+        let map = map.and_then(|name| self.esmtp_maps.iter().find(|of| of.name == name));
+        self.personality_with(self.esmtp_base(), map)
+    }
+
+    /// Counts matches from zero.
+    pub fn clear_matched(&self) {
+        let lines = self.esmtp_maps.iter().flat_map(|map| &map.classes).map(|of| &of.matched);
+        lines.chain(&self.default_matched).for_each(Matched::clear);
     }
 
     fn follow(&self, map: &EsmtpMap, personality: &mut Personality) {
@@ -88,7 +102,8 @@ impl Config {
             MatchLine::Sender(name) => Match::SenderAddress(regex(name)?),
             MatchLine::Filetype(name) => Match::MimeFiletype(regex(name)?),
         };
-        let class = Class { matches, is_negated: line.is_negated, action, logs };
+        let matched = line.matched.clone();
+        let class = Class { matches, is_negated: line.is_negated, action, logs, matched };
         Some(class)
     }
 

@@ -48,6 +48,8 @@ struct State {
     free: Vec<usize>,
     /// A command may end here.
     ends: Option<usize>,
+    /// The command that it is of.
+    command: usize,
 }
 
 /// The automaton of the commands of a mode.
@@ -117,6 +119,7 @@ impl Grammar {
     pub(super) fn new(commands: &[(usize, String)]) -> Self {
         let mut grammar = Self { states: vec![State::default()] };
         for (number, syntax) in commands {
+            let first = grammar.states.len();
             let tokens: Vec<_> = tokens(syntax);
             let mut rest = &tokens[..];
             let end = grammar.sequence(&mut rest, 0, syntax);
@@ -124,6 +127,7 @@ impl Grammar {
             let last = grammar.state();
             grammar.states[end].free.push(last);
             grammar.states[last].ends = Some(*number);
+            grammar.states[first..].iter_mut().for_each(|state| state.command = *number);
         }
         grammar
     }
@@ -278,10 +282,12 @@ impl Grammar {
         }
     }
 
-    /// What may follow the words: each with what it is. `None` among them is the end of the command.
-    pub(super) fn next(&self, line: &str, words: &[Word<'_>]) -> Result<Vec<Next>, Wrong> {
-        let mut all: Vec<Next> = Vec::new();
+    /// What may follow the words: each with the command that goes on so, and the words before it, whole.
+    pub(super) fn next(&self, line: &str, words: &[Word<'_>]) -> Result<Vec<Lead>, Wrong> {
+        let mut all: Vec<Lead> = Vec::new();
         for thread in self.read(line, words)? {
+            let names: Vec<_> = thread.args.values.iter().map(|(name, ..)| *name).collect();
+            let before = names.join(" ");
             for state in self.reach(thread.state) {
                 let state = &self.states[state];
                 let tokens = state.edges.iter().map(|(token, _)| match token {
@@ -289,14 +295,25 @@ impl Grammar {
                     Token::Value(kind) => Next::Value(kind.name),
                 });
                 for next in tokens.chain(state.ends.map(|_| Next::End)) {
-                    if !all.contains(&next) {
-                        all.push(next);
+                    let lead = Lead { next, command: state.command, before: before.clone() };
+                    if !all.contains(&lead) {
+                        all.push(lead);
                     }
                 }
             }
         }
         Ok(all)
     }
+}
+
+/// What may come next, and where it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lead {
+    pub(super) next: Next,
+    /// The number of the command.
+    pub(super) command: usize,
+    /// The words before it, as the syntax has them.
+    pub(super) before: String,
 }
 
 /// What may come next.
@@ -417,8 +434,12 @@ mod tests {
     #[test]
     fn what_may_come_next() {
         let grammar = grammar(&["show conn [detail]", "show mode", "no mailhost ADDRESS"]);
-        let next = |line: &str| grammar.next(line, &words(line)).unwrap();
-        assert_eq!(next(""), [Next::Word("show"), Next::Word("no")]);
+        let leads = |line: &str| grammar.next(line, &words(line)).unwrap();
+        let next = |line: &str| leads(line).into_iter().map(|lead| lead.next).collect::<Vec<_>>();
+        let show = Next::Word("show");
+        assert_eq!(next(""), [show, show, Next::Word("no")], "two commands begin so");
+        let of: Vec<_> = leads("sh").into_iter().map(|lead| (lead.command, lead.before)).collect();
+        assert_eq!(of, [(0, "show".into()), (1, "show".into())]);
         assert_eq!(next("sh"), [Next::Word("conn"), Next::Word("mode")]);
         assert_eq!(next("sh conn"), [Next::Word("detail"), Next::End]);
         assert_eq!(next("no m"), [Next::Value("ADDRESS")]);

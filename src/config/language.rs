@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::command::{Command, Editor, Mode, No, PLACES, Place, Refused, Run};
-use super::commands::commands;
-use super::grammar::{Args, Grammar, Next, Wrong};
+use super::commands::{beginning, commands};
+use super::grammar::{Args, Grammar, Lead, Next, Wrong};
 use super::settings::Family;
 use super::value::kind_named;
 use super::word::{Word, words};
@@ -150,17 +150,16 @@ pub fn edit(line: &Line, editor: &mut Editor<'_>) -> Result<(), Refused> {
 /// What may follow what was typed, each with what it is. Without a blank behind the last word, what that may become.
 pub fn help(line: &str, mode: &Mode, family: Family) -> Vec<(String, String)> {
     let (before, partial) = split(line);
-    let mut all = Vec::new();
-    for (next, about) in expected(&before, partial, mode, family) {
+    let found = expected(&before, partial, mode, family);
+    let mut all: Vec<(String, String)> = Vec::new();
+    for Expected { next, .. } in &found {
         let row = match next {
-            Next::Word(word) => (word.to_owned(), about),
-            Next::Value(kind) => {
-                (kind.to_owned(), kind_named(kind).map_or("", |of| of.about).to_owned())
-            }
-            Next::End => ("<cr>".to_owned(), about),
+            Next::Word(word) => (*word).to_owned(),
+            Next::Value(kind) => (*kind).to_owned(),
+            Next::End => "<cr>".to_owned(),
         };
-        if !all.iter().any(|(word, _): &(String, String)| *word == row.0) {
-            all.push(row);
+        if !all.iter().any(|(of, _)| *of == row) {
+            all.push((row, about(*next, &found).to_owned()));
         }
     }
     all
@@ -170,7 +169,7 @@ pub fn help(line: &str, mode: &Mode, family: Family) -> Vec<(String, String)> {
 pub fn complete(line: &str, mode: &Mode, family: Family) -> Vec<String> {
     let (before, partial) = split(line);
     let mut all: Vec<String> = Vec::new();
-    for (next, _) in expected(&before, partial, mode, family) {
+    for Expected { next, .. } in expected(&before, partial, mode, family) {
         for word in next.words() {
             let begins = word.get(..partial.len()).is_some_and(|s| s.eq_ignore_ascii_case(partial));
             if begins && !all.iter().any(|of| of == word) {
@@ -190,13 +189,22 @@ fn split(line: &str) -> (String, &str) {
     (before.to_owned(), partial)
 }
 
+/// Something that may come next in one of the commands.
+struct Expected {
+    next: Next,
+    /// The words before it, whole.
+    before: String,
+    command: &'static Command,
+    is_no: bool,
+}
+
 /// What may come behind `before` and begin with `partial`.
-fn expected(before: &str, partial: &str, mode: &Mode, family: Family) -> Vec<(Next, String)> {
+fn expected(before: &str, partial: &str, mode: &Mode, family: Family) -> Vec<Expected> {
     let words: Vec<Word<'_>> = words(before);
     let mut found = Vec::new();
     for local in locals(mode, family) {
-        let Ok(next) = local.grammar.next(before, &words) else { continue };
-        for next in next {
+        let Ok(leads) = local.grammar.next(before, &words) else { continue };
+        for Lead { next, command, before } in leads {
             let fits = match next {
                 Next::Word(word) => {
                     word.get(..partial.len()).is_some_and(|s| s.eq_ignore_ascii_case(partial))
@@ -204,42 +212,27 @@ fn expected(before: &str, partial: &str, mode: &Mode, family: Family) -> Vec<(Ne
                 Next::Value(_) => true,
                 Next::End => partial.is_empty(),
             };
-            if fits {
-                found.push((next, about(local, &words, next)));
+            if let Some((command, is_no)) = local.commands.get(command).filter(|_| fits) {
+                found.push(Expected { next, before, command, is_no: *is_no });
             }
         }
     }
     found
 }
 
-/// What a word is for: that of the only command that goes on with it, or the beginnings of several.
-fn about(local: &Local, words: &[Word<'_>], next: Next) -> String {
-    let mut goes_on = local.commands.iter().filter(|(command, is_no)| {
-        let syntax: Vec<_> = command.syntax.split_whitespace().collect();
-        let skip = usize::from(*is_no);
-        let is_no_word = words.first().is_some_and(|word| word.text.eq_ignore_ascii_case("no"));
-        if is_no_word != *is_no && !words.is_empty() {
-            return false;
+/// What is said of what may come next: what the only command does that goes on so, or what those have in common.
+fn about(next: Next, found: &[Expected]) -> &'static str {
+    let mut leading = found.iter().filter(|of| of.next == next);
+    let Some(first) = leading.next() else { return "" };
+    match next {
+        Next::Value(kind) => kind_named(kind).map_or("", |kind| kind.about),
+        Next::Word("no") if first.is_no => beginning("no"),
+        Next::Word(word) if leading.any(|of| of.command.about != first.command.about) => {
+            let before = first.before.strip_prefix("no").filter(|_| first.is_no);
+            let before = before.unwrap_or(&first.before).trim_start();
+            beginning(format!("{before} {word}").trim_start())
         }
-        let typed = words.get(skip.min(words.len())..).unwrap_or_default();
-        let begins = typed.iter().zip(&syntax).all(|(word, of)| {
-            let is_literal = of.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-');
-            !is_literal
-                || of.get(..word.text.len()).is_some_and(|s| s.eq_ignore_ascii_case(word.text))
-        });
-        let leads = match next {
-            Next::Word("no") => *is_no,
-            Next::Word(word) => !*is_no && syntax.iter().any(|of| of.contains(word)),
-            Next::Value(_) | Next::End => true,
-        };
-        begins && leads
-    });
-    if next == Next::Word("no") {
-        return "takes back what a command has set".into();
-    }
-    match (goes_on.next(), goes_on.next()) {
-        (Some((command, _)), None) => command.about.to_owned(),
-        _ => String::new(),
+        Next::Word(_) | Next::End => first.command.about,
     }
 }
 

@@ -4,7 +4,7 @@ use super::logging::{LogHost, SEVERITIES, Transport};
 use super::settings::{Config, EsmtpMap, Family, MatchLine, ParameterAction, RegexName, Traffic};
 use super::tcp::NamedTcpMap;
 use super::value::time_text;
-use crate::policy::{Class, Timeouts};
+use crate::policy::{Action, Class, Match, Timeouts};
 
 impl Config {
     /// The lines of `show running-config`. `hides` passwords behind asterisks.
@@ -22,9 +22,8 @@ impl Config {
         for (words, password) in
             [("enable password", &self.enable_password), ("passwd", &self.login_password)]
         {
-            if let Some(hash) = password {
-                let hash = if hides { "*****" } else { hash.as_str() };
-                line(format!("{words} {hash} encrypted"));
+            if let Some(secret) = password {
+                line(format!("{words} {}", secret.text(hides)));
             }
         }
         self.interface_lines(&mut line);
@@ -235,12 +234,7 @@ fn esmtp_lines(map: &EsmtpMap, line: &mut impl FnMut(String)) {
             MatchLine::Plain(_) | MatchLine::Sender(_) | MatchLine::Filetype(_),
         ) = (class.action.clone(), &class.matches)
         {
-            let of = Class {
-                matches: crate::policy::Match::BodyLength(0),
-                is_negated: false,
-                action,
-                logs,
-            };
+            let of = Class { action, logs, ..Class::new(Match::BodyLength(0), Action::Log) };
             line(format!("  {}", of.action_text()));
         }
     }

@@ -3,8 +3,9 @@
 use core::time::Duration;
 
 use super::logging::Logging;
+use super::secret::Secret;
 use super::tcp::NamedTcpMap;
-use crate::policy::{Action, Knob, Match, Personality, Timeouts};
+use crate::policy::{Action, DEFAULT_ESMTP_MAP, Knob, Match, Matched, Personality, Timeouts};
 
 /// What the generations of the device have in common in their language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,6 +122,8 @@ pub struct MatchClass {
     pub matches: MatchLine,
     /// What is done, once that has been said, and whether it is told.
     pub action: Option<(Action, bool)>,
+    /// How often it has matched: counted as long as the line stands.
+    pub matched: Matched,
 }
 
 /// What is done by a parameter of an ESMTP map.
@@ -191,10 +194,10 @@ pub struct Config {
     pub knobs: Vec<(&'static str, String)>,
     /// `hostname`.
     pub hostname: Option<String>,
-    /// The hash of the password of `enable`.
-    pub enable_password: Option<String>,
-    /// The hash of the password of telnet (`passwd`).
-    pub login_password: Option<String>,
+    /// The password of `enable`.
+    pub enable_password: Option<Secret>,
+    /// The password of telnet (`passwd`).
+    pub login_password: Option<Secret>,
     /// `interface`.
     pub interfaces: Vec<Interface>,
     /// `mailhost`.
@@ -209,6 +212,8 @@ pub struct Config {
     pub class_maps: Vec<ClassMap>,
     /// `policy-map type inspect esmtp`.
     pub esmtp_maps: Vec<EsmtpMap>,
+    /// How often each class of `_default_esmtp_map` has matched.
+    pub default_matched: Vec<Matched>,
     /// `tcp-map`.
     pub tcp_maps: Vec<NamedTcpMap>,
     /// `policy-map`.
@@ -254,6 +259,7 @@ impl Config {
             regex_classes: Vec::new(),
             class_maps: Vec::new(),
             esmtp_maps: Vec::new(),
+            default_matched: DEFAULT_ESMTP_MAP.iter().map(|_| Matched::counted()).collect(),
             tcp_maps: Vec::new(),
             policy_maps: Vec::new(),
             service_policies: Vec::new(),

@@ -1,6 +1,7 @@
 //! The language as it is typed and as it is read from files.
 
 mod files;
+mod help;
 mod random;
 
 use super::*;

@@ -48,6 +48,7 @@ pub static KINDS: &[Kind] = &[
         number(word).is_some_and(|n| (48..=65_535).contains(&n))
     }),
     kind("LEVEL", "a security level, 0 to 100", |word| number(word).is_some_and(|n| n <= 100)),
+    kind("PRIVILEGE", "a privilege level, 0 to 15", |word| number(word).is_some_and(|n| n <= 15)),
     kind("SECURITY", "the word security and a level: security100", |word| security(word).is_some()),
     kind("TIME", "hours, minutes and seconds: 1:00:00", |word| time(word).is_some()),
     kind("ADDRESS", "an IPv4 or IPv6 address", |word| word.parse::<core::net::IpAddr>().is_ok()),

@@ -50,6 +50,7 @@ impl Life {
             | Notice::RateLimited(_)
             | Notice::MailRelay
             | Notice::SpecialCharacter
+            | Notice::SizeViolated { .. }
             | Notice::TlsStarted => return,
         }
         self.edits = self.edits.saturating_add(1);

@@ -116,6 +116,7 @@ impl Watch<'_> {
             | Notice::GreetingMasked
             | Notice::MailDataEnded
             | Notice::KeywordHidden
+            | Notice::SizeViolated { .. }
             | Notice::OctetBlanked => Some(Severity::Debugging),
         }
     }
@@ -137,6 +138,7 @@ fn what_of(notice: Notice, direction: Direction, personality: &Personality, line
         Notice::Refused(verb) => What::Refused(verb.map(Verb::name)),
         Notice::AddressBlanked => What::AddressBlanked(line),
         Notice::TlsStarted => What::TlsStarted,
+        Notice::SizeViolated { declared, actual } => What::SizeViolated { declared, actual },
         Notice::RateLimited(number) => matched(Deed::Dropped, class(number).0, Vec::new()),
         Notice::ClassMatched(number) => {
             let (rule, is_mask) = class(number);
@@ -164,6 +166,7 @@ fn event_of(notice: Notice) -> Event {
         Notice::OctetBlanked => Event::OctetBlanked,
         Notice::ClassMatched(_) => Event::ClassLogged,
         Notice::RateLimited(_) => Event::RateLimited,
+        Notice::SizeViolated { .. } => Event::SizeViolated,
         Notice::MailRelay | Notice::SpecialCharacter => Event::ParameterLogged,
         Notice::TlsStarted => Event::TlsStarted,
     }

@@ -38,7 +38,8 @@ pub(super) fn weigh(
         let next = matching.filter(|found| last.is_none_or(|last| *found > last)).min();
         let Some((after, at)) = next else { return Ok(()) };
         if let Some(class) = map.get(at) {
-            take(class, at, observer).map_err(|stop| (after, stop))?;
+            admit(class, at, observer).map_err(|stop| (after, stop))?;
+            take(class, at, observer).map_err(|fault| (after, fault.into()))?;
         }
         last = next;
     }
@@ -64,12 +65,10 @@ pub(super) fn settle(
     most: impl Fn(&Match) -> Option<u32>,
     observer: &mut impl Observer,
 ) -> Result<(), Stop> {
-    for (at, class) in map.iter().enumerate().filter(|(_, class)| class.is_negated) {
-        if most(&class.matches).is_some_and(|most| value <= u64::from(most)) {
-            take(class, at, observer)?;
-        }
-    }
-    Ok(())
+    let is_small = |class: &Class| {
+        class.is_negated && most(&class.matches).is_some_and(|most| value <= u64::from(most))
+    };
+    take_all(map, is_small, observer)
 }
 
 /// Does what the classes say for which `holds` has an answer that is theirs.
@@ -78,25 +77,51 @@ pub(super) fn act(
     holds: impl Fn(&Class) -> Option<bool>,
     observer: &mut impl Observer,
 ) -> Result<(), Stop> {
+    let matches = |class: &Class| holds(class).is_some_and(|holds| holds != class.is_negated);
+    take_all(map, matches, observer)
+}
+
+/// The actions of all classes that match at once.
+fn take_all(
+    map: &[Class],
+    matches: impl Fn(&Class) -> bool,
+    observer: &mut impl Observer,
+) -> Result<(), Stop> {
+    // What waits is judged again: until nothing waits any more, nothing counts.
     for (at, class) in map.iter().enumerate() {
-        if holds(class).is_some_and(|holds| holds != class.is_negated) {
+        if matches!(class.action, Action::RateLimit(_)) && matches(class) {
+            let before = map.get(..at).unwrap_or_default();
+            if before.iter().any(|class| class.action.ends() && matches(class)) {
+                break;
+            }
+            admit(class, at, observer)?;
+        }
+    }
+    for (at, class) in map.iter().enumerate() {
+        if matches(class) {
             take(class, at, observer)?;
         }
     }
     Ok(())
 }
 
-/// The action of a class that has matched.
-fn take(class: &Class, at: usize, observer: &mut impl Observer) -> Result<(), Stop> {
+/// Whether a class that has matched lets it go on now.
+fn admit(class: &Class, at: usize, observer: &mut impl Observer) -> Result<(), Stop> {
+    let Action::RateLimit(limit) = &class.action else { return Ok(()) };
+    if observer.admits(limit) {
+        return Ok(());
+    }
+    observer.notice(Notice::RateLimited(at as u8 + 1));
+    Err(Stop::Wait)
+}
+
+/// The action of a class that has matched; it counts whatever that is.
+fn take(class: &Class, at: usize, observer: &mut impl Observer) -> Result<(), Fault> {
+    observer.matched(class);
     let number = at as u8 + 1;
-    match &class.action {
-        Action::DropConnection => return Err(Fault::ClassMatched { number, drops: true }.into()),
-        Action::Reset => return Err(Fault::ClassMatched { number, drops: false }.into()),
-        Action::RateLimit(limit) if !observer.admits(limit) => {
-            observer.notice(Notice::RateLimited(number));
-            return Err(Stop::Wait);
-        }
-        Action::RateLimit(_) | Action::Mask | Action::Log => {}
+    if class.action.ends() {
+        let drops = class.action == Action::DropConnection;
+        return Err(Fault::ClassMatched { number, drops });
     }
     if class.logs {
         observer.notice(Notice::ClassMatched(number));

@@ -28,6 +28,8 @@ pub struct ClientJudge {
     chunk: u64,
     /// RCPT commands for the message in hand.
     recipients: u64,
+    /// The size that MAIL has declared of it.
+    declared: Option<u64>,
     /// Octets have waited behind STARTTLS for the reply.
     waits_behind_starttls: bool,
     /// A rate limit does not admit what comes next.
@@ -67,8 +69,15 @@ impl ClientJudge {
                         self.data.judge(rest, at == 0, is_stuck, personality, edits, observer)?;
                     self.is_limited = is_limited;
                     if let Some(end) = end {
-                        self.data = DataJudge::default();
+                        let actual = core::mem::take(&mut self.data).message_octets();
                         self.recipients = 0;
+                        let declared = self.declared.take().filter(|declared| *declared < actual);
+                        // Of a device that lets no EHLO pass nobody learns what SIZE is.
+                        if let Some(declared) = declared
+                            && personality.verbs.contains(Verb::Ehlo)
+                        {
+                            observer.notice(Notice::SizeViolated { declared, actual });
+                        }
                         session.sent(end);
                         observer.notice(Notice::MailDataEnded);
                     }
@@ -301,7 +310,9 @@ impl ClientJudge {
                 weigh(map, grown, of_message, observer).map_err(|(_, stop)| stop)?;
             }
             Some(Verb::Data) => settle(map, self.recipients, of_message, observer)?,
-            Some(Verb::Mail | Verb::Rset | Verb::Helo | Verb::Ehlo) => self.recipients = 0,
+            Some(Verb::Mail | Verb::Rset | Verb::Helo | Verb::Ehlo) => {
+                (self.recipients, self.declared) = (0, line.and_then(|ended| ended.size));
+            }
             Some(_) | None => {}
         }
         Ok(line)

@@ -13,6 +13,7 @@ use core::slice::from_ref;
 use super::address::{Address, matter, relayed};
 use super::chunk::ChunkSize;
 use super::classes::{Stop, act, settle, weigh};
+use super::size::DeclaredSize;
 use super::word::Word;
 use super::{Fault, Notice, Observer};
 use crate::limits::{AUTH_RESPONSE_OCTETS_MAX, HELD_COMMAND_OCTETS_MAX};
@@ -55,6 +56,8 @@ pub(super) struct Ended {
     pub(super) word: Option<Verb>,
     /// So many octets that are no commands follow (BDAT).
     pub(super) chunk: u64,
+    /// The size of the message that it declares (MAIL).
+    pub(super) size: Option<u64>,
 }
 
 impl Ended {
@@ -96,6 +99,7 @@ pub(super) struct CommandLine {
     line: Line,
     verb: [u8; VERB_LEN_MAX],
     chunk: ChunkSize,
+    size: DeclaredSize,
     /// `<` has come in the argument.
     has_opened: bool,
     /// Octets of the line.
@@ -117,6 +121,7 @@ impl Default for CommandLine {
             line: Line::Verb(0),
             verb: [0; VERB_LEN_MAX],
             chunk: ChunkSize::default(),
+            size: DeclaredSize::default(),
             has_opened: false,
             length: 0,
             word: Word::default(),
@@ -145,7 +150,7 @@ impl CommandLine {
     /// A new line begins.
     pub(super) fn begin(&mut self) {
         self.line = Line::Verb(0);
-        self.chunk = ChunkSize::default();
+        (self.chunk, self.size) = (ChunkSize::default(), DeclaredSize::default());
         self.has_opened = false;
         self.waits = false;
         (self.length, self.word, self.in_address) = (0, Word::default(), false);
@@ -301,6 +306,8 @@ impl CommandLine {
     ) -> Result<u8, Stop> {
         if verb == Some(Verb::Bdat) {
             self.chunk = self.chunk.and(octet);
+        } else if verb == Some(Verb::Mail) {
+            self.size.octet(octet);
         }
         match (octet, personality.nul) {
             (0, Stray::Reset) => return Err(Fault::StrayOctet.into()),
@@ -393,6 +400,7 @@ impl CommandLine {
             verb: None,
             word: self.word.verb(),
             chunk: 0,
+            size: self.size.declared(),
         };
         match self.line {
             Line::Response(_) => ended.sent = Outstanding::Auth,

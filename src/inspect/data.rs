@@ -149,6 +149,11 @@ impl DataJudge {
         Ok(after)
     }
 
+    /// Octets of the message up to here, as SIZE counts them.
+    pub(super) fn message_octets(&self) -> u64 {
+        self.mail_data.message_octets()
+    }
+
     /// Octets of memory.
     pub(super) fn memory(&self) -> usize {
         self.tally.memory()

@@ -14,6 +14,8 @@ pub(super) struct EhloReply {
     masked: u8,
     /// The rest of the line in hand leaves in pieces: as it is, or as `X`.
     rest: Option<Rest>,
+    /// Octets of lines that are to vanish and wait for the one behind them: no class matches them once more.
+    vanishing: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl EhloReply {
                     take(line, &octets[..gone]);
                     edits.trade(gone, b"250-OK\r\n");
                     hidden(lines, observer);
+                    self.vanishing = 0;
                     return Ok((gone, None));
                 }
                 // Of half a word nobody knows whether it is one to be hidden.
@@ -74,7 +77,7 @@ impl EhloReply {
                 let keyword = text.contains(&b' ').then(|| Keyword::of_line(text));
                 let mut shows = false;
                 if let Some(keyword) = keyword.filter(|_| offers) {
-                    let Some(is_shown) = classify(keyword, personality, observer)? else {
+                    let Some(is_shown) = classify(keyword, false, personality, observer)? else {
                         return Ok((0, None));
                     };
                     shows = is_shown;
@@ -89,10 +92,12 @@ impl EhloReply {
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             let keyword = Keyword::of_line(text);
             session.offers.chunking |= keyword == Some(Keyword::Chunking);
-            let Some(is_shown) = classify(keyword, personality, observer)? else {
+            let is_known = gone < self.vanishing;
+            let Some(is_shown) = classify(keyword, is_known, personality, observer)? else {
                 return Ok((0, None));
             };
             if is_shown {
+                self.vanishing = 0;
                 session.offers.pipelining |= keyword == Some(Keyword::Pipelining);
                 let first = if gone > 0 { 1 } else { 0 };
                 if gone > 0 {
@@ -109,11 +114,15 @@ impl EhloReply {
                     return Ok((end, take(line, here)));
                 }
                 Hide::Remove if is_last => {
+                    self.vanishing = 0;
                     edits.trade(gone + end, b"250 OK\r\n");
                     hidden(lines + 1, observer);
                     return Ok((gone + end, take(line, &octets[..gone + end])));
                 }
-                Hide::Remove => (gone, lines) = (gone + end, lines + 1),
+                Hide::Remove => {
+                    (gone, lines) = (gone + end, lines + 1);
+                    self.vanishing = self.vanishing.max(gone);
+                }
             }
         }
     }
@@ -169,9 +178,11 @@ fn hidden(lines: usize, observer: &mut impl Observer) {
     (0..lines).for_each(|_| observer.notice(Notice::KeywordHidden));
 }
 
-/// Whether the client sees a line with that keyword, once no class of the policy map makes it wait.
+/// Whether the client sees a line with that keyword, once no class of the policy map makes it wait. One that `is_known`
+/// has been held against the classes.
 fn classify(
     keyword: Option<Keyword>,
+    is_known: bool,
     personality: &Personality,
     observer: &mut impl Observer,
 ) -> Result<Option<bool>, Fault> {
@@ -186,6 +197,9 @@ fn classify(
         class.action == Action::Mask && holds(class).is_some_and(|holds| holds != class.is_negated)
     });
     let is_shown = personality.keywords.shows(keyword) && !is_masked;
+    if is_known {
+        return Ok(Some(is_shown));
+    }
     // A line that nobody sees is not limited: it may be judged again with the one behind it.
     let counts = |class: &Class| {
         holds(class).filter(|_| is_shown || !matches!(class.action, Action::RateLimit(_)))

@@ -2,6 +2,7 @@
 
 mod actions;
 mod commands;
+mod counts;
 mod parts;
 
 use std::borrow::Cow;

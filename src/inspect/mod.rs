@@ -20,6 +20,7 @@ mod map;
 mod mime;
 mod observer;
 mod server;
+mod size;
 mod tally;
 mod word;
 

@@ -1,6 +1,6 @@
 //! Who is told of what a judge noticed.
 
-use crate::policy::RateLimit;
+use crate::policy::{Class, RateLimit};
 use crate::smtp::Verb;
 
 /// What a judge noticed, for counters and logs.
@@ -28,6 +28,13 @@ pub enum Notice {
     MailRelay,
     /// A special character in an address.
     SpecialCharacter,
+    /// A message was longer than MAIL has declared it.
+    SizeViolated {
+        /// What it declared.
+        declared: u64,
+        /// What came.
+        actual: u64,
+    },
     /// The server has agreed to TLS: nothing is inspected any more.
     TlsStarted,
 }
@@ -36,6 +43,11 @@ pub enum Notice {
 pub trait Observer {
     /// Something was noticed.
     fn notice(&mut self, notice: Notice);
+
+    /// A class of the policy map has matched.
+    fn matched(&mut self, class: &Class) {
+        class.matched.count();
+    }
 
     /// The line that the next notice or the fault is about, as far as it is at hand.
     fn quote(&mut self, _line: &[u8]) {}
@@ -50,6 +62,8 @@ pub struct Indifferent;
 
 impl Observer for Indifferent {
     fn notice(&mut self, _notice: Notice) {}
+
+    fn matched(&mut self, _class: &Class) {}
 
     fn admits(&mut self, _limit: &RateLimit) -> bool {
         true
@@ -85,6 +99,10 @@ impl<O: Observer> Observer for InLine<'_, O> {
             self.quote_line();
         }
         self.observer.notice(notice);
+    }
+
+    fn matched(&mut self, class: &Class) {
+        self.observer.matched(class);
     }
 
     fn admits(&mut self, limit: &RateLimit) -> bool {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant as Clock;
@@ -21,7 +21,7 @@ use crate::time::Instant;
 
 use super::config::{Host, LogConfig, Transport};
 use super::limiter::Limiter;
-use super::message::{LOST, Message, SAID, SUPPRESSED, id_of};
+use super::message::{LIMIT_REACHED, LOST, Message, SAID, SUPPRESSED, id_of};
 use super::render;
 use super::ring::Ring;
 use super::tcp::TcpHost;
@@ -52,6 +52,8 @@ pub struct Count {
 struct Shared {
     /// 0 for nothing, else one more than the severity up to which reports are wanted.
     level: AtomicU8,
+    /// The console gets the message of a limit that was reached.
+    tells_limits: AtomicBool,
     /// Reports that found no room.
     lost: AtomicU64,
     /// Lines that a destination did not take.
@@ -74,6 +76,9 @@ impl Shared {
         let monitor = config.monitor.filter(|_| config.enable);
         let levels = subscribers.iter().filter_map(|one| one.level.or(monitor));
         let level = config.wanted(levels.max());
+        let limits = config.severity(LIMIT_REACHED).filter(|_| config.enable);
+        let tells_limits = limits.is_some_and(|limits| config.console >= Some(limits));
+        self.tells_limits.store(tells_limits, Ordering::Relaxed);
         self.level.store(level.map_or(0, |level| level as u8 + 1), Ordering::Relaxed);
     }
 }
@@ -102,9 +107,20 @@ impl Reporter {
 
     /// Hands a report over; without room it is counted as lost.
     pub fn tell(&self, report: Report) {
-        if self.entries.try_send(Entry::Report(report)).is_err() {
+        self.hand_over(report);
+    }
+
+    fn hand_over(&self, report: Report) -> bool {
+        let has_room = self.entries.try_send(Entry::Report(report)).is_ok();
+        if !has_room {
             self.lose(1);
         }
+        has_room
+    }
+
+    /// The same with a report of a limit that was reached; returns whether standard error gets it.
+    pub fn tell_limit(&self, report: Report) -> bool {
+        self.hand_over(report) && self.shared.tells_limits.load(Ordering::Relaxed)
     }
 
     /// So many reports were not even made.

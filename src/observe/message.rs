@@ -50,6 +50,7 @@ pub const MESSAGES: &[(u32, Severity)] = &[
     (108_003, Severity::Critical),
     (108_004, Severity::Warnings),
     (108_005, Severity::Informational),
+    (108_006, Severity::Debugging),
     (108_007, Severity::Informational),
     (302_013, Severity::Informational),
     (302_014, Severity::Informational),
@@ -124,6 +125,12 @@ impl Message {
                 let (client, server) = (end(of.client_end()), end(of.server_end()));
                 format!("TLS started on ESMTP session between client {client} and server {server}")
             }
+            What::SizeViolated { declared, actual } => {
+                let ends = forward();
+                format!(
+                    "Detected ESMTP size violation {ends}; declared size is: {declared}, actual size is {actual}"
+                )
+            }
             What::Noticed(event, direction) => {
                 format!("{} {}", sentence(event.meaning()), from_to(&of, *direction))
             }
@@ -162,6 +169,7 @@ pub(super) fn id_of(what: &What) -> u32 {
         What::Matched { .. } => 108_004,
         What::Reset { .. } => RESET,
         What::Terminated { .. } => 507_003,
+        What::SizeViolated { .. } => 108_006,
         What::TlsStarted => 108_007,
         What::Noticed(..) => NOTICED,
         What::DuplicateSyn => 419_002,

@@ -1,6 +1,6 @@
 //! What commands do besides editing.
 
-use super::session::{Asked, Operator, refusal, said};
+use super::session::{Asked, Operator, refusal, said, unknown};
 use super::show::{
     asp_drop, conn, fixup, logging, mailhosts, memory, packet_tracer, service_policy, version,
 };
@@ -15,6 +15,10 @@ impl Operator {
         let config = || device.config();
         match deed {
             Deed::Enable => {
+                let secret = config().enable_password;
+                if self.mode == Mode::User && secret.is_some_and(|secret| secret.is_unknown()) {
+                    return refusal(unknown("enable password"));
+                }
                 if self.mode == Mode::User {
                     self.asked = Some(Asked::Enable);
                 }

@@ -168,7 +168,9 @@ impl Device {
     /// Counts from zero.
     pub fn clear_counters(&self) {
         let now = self.guard.counters();
-        self.state().zero = now;
+        let mut state = self.state();
+        state.zero = now;
+        state.config.clear_matched();
     }
 
     /// The text of the configuration of the next start.

@@ -6,7 +6,7 @@ use crossbeam_channel::Receiver;
 
 use super::device::Device;
 use crate::config::{
-    Config, Editor, Family, Fault, Line, Mode, Run, Wrong, complete, edit, help,
+    Config, Editor, Family, Fault, Line, Mode, Run, Secret, Wrong, complete, edit, help,
     is_of_another_version, read,
 };
 use crate::console::{Said, Session};
@@ -64,7 +64,7 @@ impl Operator {
     /// An answer that is no command.
     fn answer(&mut self, asked: Asked, line: &str) -> Said {
         let config = self.device.config();
-        let hash = match asked {
+        let secret = match asked {
             Asked::Reload => {
                 self.asked = None;
                 let is_yes = line.trim().is_empty() || line.trim().eq_ignore_ascii_case("y");
@@ -73,10 +73,11 @@ impl Operator {
             Asked::Login => &config.login_password,
             Asked::Enable => &config.enable_password,
         };
-        let is_right = match hash {
-            Some(hash) => (self.device.passwords().is_right)(line, hash),
+        let is_right = match secret {
+            Some(Secret::Hash(hash)) => (self.device.passwords().is_right)(line, hash),
             // As delivered: Enter is enough. From afar it is not.
             None => asked == Asked::Enable && line.is_empty(),
+            Some(secret) => asked == Asked::Enable && secret.is_none() && line.is_empty(),
         };
         if is_right {
             self.asked = None;
@@ -93,7 +94,9 @@ impl Operator {
             self.attempts = 0;
             return refusal("Access denied.\n".into());
         }
-        Said { ends: is_over, ..refusal("Invalid password\n".into()) }
+        let is_unknown = secret.as_ref().is_some_and(Secret::is_unknown);
+        let why = if is_unknown { unknown("passwd") } else { "Invalid password\n".into() };
+        Said { ends: is_over, ..refusal(why) }
     }
 
     /// Edits the configuration in force.
@@ -136,6 +139,14 @@ impl Operator {
         };
         refusal(format!("{caret}{}\n{about}", fault.text(line)))
     }
+}
+
+/// What is said to who would have to know a password of which there is a hash of the device's alone.
+pub(super) fn unknown(words: &str) -> String {
+    format!(
+        "ERROR: the password is kept as a hash of the device's, which cannot be checked here. Put '{words} PASSWORD' in its \
+         place in the startup configuration, and have it read again (SIGHUP)\n"
+    )
 }
 
 /// All went well.

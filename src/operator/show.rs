@@ -7,7 +7,7 @@ use super::device::Guard;
 use crate::config::{Args, Config, Family, Logging, SEVERITIES, port};
 use crate::counters::{Counters, DropReason, Event};
 use crate::flow::View;
-use crate::policy::Inspection;
+use crate::policy::Greeting;
 use crate::report::End;
 
 /// `1 hour 2 mins`, as `show version` has it.
@@ -152,21 +152,17 @@ fn inspection_ends(counters: &Counters) -> u64 {
         .sum()
 }
 
-/// The classes of a map. How often each has matched is not counted by class.
-fn classes(config: &Config, name: Option<&str>, counters: &Counters) -> String {
-    let policy = config.policy();
-    let of_map = |inspection: &&Inspection| !inspection.personality.map.is_empty();
-    let found = match name {
-        Some(name) => config.esmtp_maps.iter().any(|map| map.name == name),
-        None => true,
-    };
-    let Some(inspection) = policy.inspections.iter().find(of_map).filter(|_| found) else {
-        return String::new();
-    };
-    let mut text =
-        format!("        mask-banner, count {}\n", counters.events(Event::GreetingMasked));
-    for class in inspection.personality.map.iter() {
-        text += &format!("        match {}\n          {}\n", class.text(), class.action_text());
+/// The parameters and classes of a map, each with how often it has matched.
+fn classes(config: &Config, map: Option<&str>, counters: &Counters) -> String {
+    let personality = config.esmtp(map);
+    let mut text = String::new();
+    if personality.greeting != Greeting::Pass {
+        let count = counters.events(Event::GreetingMasked);
+        text += &format!("        mask-banner, count {count}\n");
+    }
+    for class in personality.map.iter() {
+        let (action, times) = (class.action_text(), class.matched.times());
+        text += &format!("        match {}\n          {action}, packet {times}\n", class.text());
     }
     text
 }

@@ -342,3 +342,109 @@ fn what_is_no_configuration_leaves_the_one_in_force() {
     assert_eq!(desk.device.config(), before);
     assert_eq!(desk.guard.installed.lock().unwrap().len(), installed);
 }
+
+#[test]
+fn matches_are_shown_by_class_and_counted_as_long_as_the_line_stands() {
+    let desk = desk("asa94");
+    let mut operator = Operator::local(desk.device.clone());
+    transcript(
+        &mut operator,
+        &[
+            "enable",
+            "",
+            "conf t",
+            "policy-map type inspect esmtp mine",
+            "match cmd verb VRFY",
+            "mask",
+            "match body length gt 9",
+            "log",
+            "policy-map global_policy",
+            "class inspection_default",
+            "inspect esmtp mine",
+            "exit",
+            "exit",
+            "fixup protocol smtp 2525",
+        ],
+    );
+    // What the engine was handed is what is shown.
+    let matches = |port: u16, class: usize, times: usize| {
+        let policy = desk.guard.installed.lock().unwrap().last().unwrap().clone();
+        let personality = policy.inspection(port).unwrap();
+        (0..times).for_each(|_| personality.map[class].matched.count());
+    };
+    matches(25, 0, 3);
+    matches(2525, 6, 2);
+    let shown = |operator: &mut Operator| {
+        let text = operator.line("show service-policy inspect esmtp").text;
+        let lines = text.lines().skip_while(|line| !line.contains("Inspect: esmtp mine"));
+        lines
+            .filter(|line| !line.contains("Inspect:"))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    };
+    let head = "        match cmd verb VRFY\n          mask, packet 3\n        match body length gt 9\n          log, packet 0\n    \
+                Class-map: smtp_port_2525\n        mask-banner, count 0\n        match cmd line length gt 512\n          \
+                drop-connection log, packet 0\n";
+    let text = shown(&mut operator);
+    assert!(text.starts_with(head), "{text}");
+    assert!(
+        text.ends_with("match ehlo-reply-parameter others\n          mask, packet 2\n"),
+        "{text}"
+    );
+    // Another line, and even another map, leave the counts of this one.
+    transcript(&mut operator, &["sysopt connection tcpmss 1200"]);
+    matches(25, 0, 1);
+    let text = shown(&mut operator);
+    assert!(text.contains("mask, packet 4\n") && text.contains("mask, packet 2\n"), "{text}");
+    transcript(
+        &mut operator,
+        &[
+            "policy-map type inspect esmtp mine",
+            "no match cmd verb VRFY",
+            "match cmd verb VRFY",
+            "mask",
+        ],
+    );
+    assert!(shown(&mut operator).contains("match cmd verb VRFY\n          mask, packet 0\n"));
+    matches(25, 1, 5);
+    transcript(&mut operator, &["clear counters"]);
+    let text = shown(&mut operator);
+    assert_eq!(text.matches("packet 0\n").count(), 9, "{text}");
+}
+
+#[test]
+fn nobody_enables_with_a_hash_of_the_device_before_the_password_is_set_anew() {
+    let desk = desk("pix6x");
+    let saved = |enable: &str| {
+        let lines = format!("enable password {enable}\npasswd 2KFQnbNIdI.2KYOU encrypted\n");
+        Some(format!(": Saved\nPIX Version 6.3(5)\n{lines}: end\n"))
+    };
+    let mut first = Operator::local(desk.device.clone());
+    transcript(&mut first, &["enable", ""]);
+    *desk.kept.lock().unwrap() = saved("2KFQnbNIdI.2KYOU encrypted");
+    let said = first.line("reload noconfirm");
+    assert!(!said.failed && said.text.contains("set the enable password anew"), "{}", said.text);
+    // Neither what the hash is of, nor the hash itself, nor nothing opens it.
+    let said = first.line("enable");
+    assert!(said.failed && said.text.contains("Put 'enable password PASSWORD'"), "{}", said.text);
+    assert_eq!(first.prompt(), "pixfirewall> ", "no password is asked for");
+    for word in ["cisco", "2KFQnbNIdI.2KYOU", "2KFQnbNIdI.2KYOU encrypted", ""] {
+        let mut remote = Operator::remote(desk.device.clone());
+        let said = remote.line(word);
+        assert!(said.failed && remote.is_secret(), "{word}");
+        assert!(said.text.contains("Put 'passwd PASSWORD'"), "{}", said.text);
+    }
+    // Set anew in the file, and read again: who can write it could have written any other.
+    *desk.kept.lock().unwrap() = saved("fresh");
+    desk.device.reload().unwrap();
+    transcript(&mut first, &["enable", "cisco"]);
+    assert!(first.is_secret());
+    assert!(!first.line("fresh").failed);
+    assert_eq!(first.prompt(), "pixfirewall# ");
+    // That of no password at all is known: as delivered.
+    *desk.kept.lock().unwrap() = saved("8Ry2YjIyt7RRXU24 encrypted");
+    transcript(&mut first, &["reload noconfirm", "enable"]);
+    assert!(first.is_secret() && first.line("8Ry2YjIyt7RRXU24").failed);
+    assert!(!first.line("").failed);
+    assert_eq!(first.prompt(), "pixfirewall# ");
+}

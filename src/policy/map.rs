@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::matched::Matched;
 use super::rate::RateLimit;
 use super::regex::Regex;
 use crate::smtp::{Keyword, KeywordSet, Verb, VerbSet};
@@ -125,6 +126,13 @@ pub enum Action {
     Log,
 }
 
+impl Action {
+    /// Whether the connection ends by it.
+    pub fn ends(&self) -> bool {
+        matches!(self, Self::DropConnection | Self::Reset)
+    }
+}
+
 /// One class: the first is number 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
@@ -136,18 +144,20 @@ pub struct Class {
     pub action: Action,
     /// It is told as well (`log`).
     pub logs: bool,
+    /// How often it has matched, if somebody counts.
+    pub matched: Matched,
 }
 
 impl Class {
     /// `match MATCH` with an action, that is told.
     pub const fn new(matches: Match, action: Action) -> Self {
-        Self { matches, is_negated: false, action, logs: true }
+        Self { matches, is_negated: false, action, logs: true, matched: Matched::UNCOUNTED }
     }
 
     /// The same, untold.
     #[must_use]
     pub const fn silent(matches: Match, action: Action) -> Self {
-        Self { matches, is_negated: false, action, logs: false }
+        Self { matches, is_negated: false, action, logs: false, matched: Matched::UNCOUNTED }
     }
 
     /// The same for all that does not match.

@@ -4,6 +4,7 @@ mod bounds;
 mod evidence;
 mod knobs;
 mod map;
+mod matched;
 mod personality;
 mod presets;
 mod rate;
@@ -19,6 +20,7 @@ pub use map::{
     Action, Class, DEFAULT_ESMTP_MAP, MailRelay, Match, MimeEncoding, MimeEncodings, OTHERS,
     PARAMETERS, SpecialCharacters,
 };
+pub use matched::Matched;
 pub use personality::{
     DataPhase, Greeting, Hide, PartialLines, Personality, Pipelining, Refusal, SplitEnd, Stray,
 };

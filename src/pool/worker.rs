@@ -276,12 +276,15 @@ impl Worker {
         }
         let counters = self.counters();
         for (name, times, meaning) in self.limits.look(now, &counters) {
-            log::warn!("worker {}: {name}, {times} times: {}", self.belts.own, meaning.trim());
             let worker = self.belts.own;
             let what = What::LimitReached { worker, name, times, meaning };
             let wants = |reporter: &&Reporter| reporter.level() >= Some(Severity::Warnings);
-            if let Some(reporter) = self.reporter.as_ref().filter(wants) {
-                reporter.tell(Report { connection: None, what });
+            let reporter = self.reporter.as_ref().filter(wants);
+            let report = Report { connection: None, what };
+            let is_told = reporter.is_some_and(|reporter| reporter.tell_limit(report));
+            // Standard error says it once, whoever writes there.
+            if !is_told {
+                log::warn!("worker {worker}: {name}, {times} times: {}", meaning.trim());
             }
         }
         self.limits.next_look(&counters)

@@ -14,12 +14,15 @@ static DOT_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n."
 pub struct MailData {
     /// Octets of the end that have been seen in a row.
     matched: usize,
+    octets: u64,
+    /// Those of them that a receiver takes away: dots at the beginning of lines (RFC 5321 section 4.5.2).
+    dots: u64,
 }
 
 impl Default for MailData {
     /// The line end of DATA itself counts: a dot line may be the first line.
     fn default() -> Self {
-        Self { matched: 2 }
+        Self { matched: 2, octets: 0, dots: 0 }
     }
 }
 
@@ -34,8 +37,21 @@ impl MailData {
         self.matched.saturating_sub(2)
     }
 
+    /// Octets of the message up to here, as SIZE counts them: line ends are, stuffed dots and the end of the mail data
+    /// are not (RFC 1870 section 5).
+    pub fn message_octets(&self) -> u64 {
+        let end = if self.matched == END.len() { END.len() - 2 } else { 0 };
+        self.octets - self.dots - end as u64
+    }
+
     /// Takes `octets`; when the end of mail data is among them, how many belong to the mail data.
     pub fn take(&mut self, octets: &[u8]) -> Option<usize> {
+        let end = self.look(octets);
+        self.octets += end.unwrap_or(octets.len()) as u64;
+        end
+    }
+
+    fn look(&mut self, octets: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&octet) = octets.get(at) {
             if self.matched == 0 {
@@ -69,6 +85,10 @@ impl MailData {
     }
 
     fn step(&mut self, octet: u8) {
+        // A dot that has begun a line, and not the end.
+        if self.matched > 2 && END.get(self.matched) != Some(&octet) {
+            self.dots += 1;
+        }
         self.matched = match (END.get(self.matched), octet) {
             (Some(&next), octet) if next == octet => self.matched + 1,
             // The only prefix of the end that can begin inside of it.
@@ -110,6 +130,25 @@ mod tests {
             let mut data = MailData::default();
             let single = text.iter().position(|octet| data.take(&[*octet]).is_some());
             assert_eq!(single.map(|at| at + 1), end, "{text:?} octet by octet");
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_message_is_that_of_its_lines() {
+        for (text, size) in [
+            (&b".\r\n"[..], 0),
+            (b"a\r\n.\r\n", 3),
+            (b"..\r\n.\r\n", 3),
+            (b"a\r\n...b\r\n.c\r\n..\r\nd.\r\n.\r\n", 3 + 5 + 3 + 3 + 4),
+            (b".\r\r\n.\r\n", 3),
+            (b"a\n.b\r\n.\r\n", 6),
+        ] {
+            for cut in 0..text.len() {
+                let mut data = MailData::default();
+                let end = data.take(&text[..cut]).or_else(|| data.take(&text[cut..]));
+                assert!(end.is_some());
+                assert_eq!(data.message_octets(), size, "{text:?} cut at {cut}");
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 and parameter matches, what it does then, and what show and the log say of it."""
 
 import os
+import re
 import subprocess
 
 import jail
@@ -125,6 +126,16 @@ check_that("it has waited", counters()["map-rate-limited"] > 0)
 
 said = console("show service-policy inspect esmtp")
 check_that("show service-policy", "Inspect: esmtp mine, packet " in said and "match MIME filetype regex class bad" in said, said)
+counts = re.findall(r"        match (.*)\n          (.*), packet (\d+)\n", said)
+check("each class has counted its matches, the silent ones too", counts, [
+    ("cmd verb VRFY", "reset log", "1"),
+    ("sender-address regex spam", "drop-connection log", "1"),
+    ("MIME filetype regex class bad", "drop-connection log", "1"),
+    ("MIME encoding base64", "log", "1"),
+    ("ehlo-reply-parameter size", "mask", "5"),
+    ("cmd verb NOOP", "rate-limit 2", "5")])
+said = console("clear counters", "show service-policy inspect esmtp")
+check("and counts from zero", re.findall(r", packet (\d+)\n", said), ["0"] * 6)
 said = console("show running-config")
 check_that("show running-config", " match MIME filetype regex class bad\n  drop-connection log\n" in said, said)
 lab("guard", "stop")

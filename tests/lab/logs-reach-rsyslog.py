@@ -44,6 +44,13 @@ with Server() as server:
         client.reply()
         client.send(b"HELO " + b"a" * 600 + b"\r\n")
         wait_for("the class drops it", lambda: found("udp", r"%ASA-4-108004.*"))
+    with Client(INSIDE["IPv4"]) as client:
+        client.reply()
+        for line in ("EHLO client", "MAIL FROM:<a@outside.example> SIZE=20", "RCPT TO:<b@inside.example>", "DATA"):
+            client.say(line)
+        check("a message longer than declared passes", client.say(b"Subject: one\r\n\r\n..dot\r\n.\r\n")[:3], b"250")
+        client.say("QUIT")
+        client.rest()
 
 CLIENT, HOST = r"outside:192\.0\.2\.10/\d+", r"inside:198\.51\.100\.10/25"
 CLIENT6, HOST6 = r"outside:2001:db8:1::10/\d+", r"inside:2001:db8:2::10/25"
@@ -58,6 +65,8 @@ for by in ("udp", "tcp"):
     arrives(by, "a class matches",
             rf"%ASA-4-108004: ESMTP Classification: Dropped connection for ESMTP Request from {CLIENT6} to {HOST6}; "
             "matched Class 1: cmd line length gt 512", 4)
+    arrives(by, "a message is longer than declared", rf"%ASA-7-108006: Detected ESMTP size violation from {CLIENT} to {HOST}; "
+            "declared size is: 20, actual size is 22", 7)
     arrives(by, "the inspector ends the connection",
             rf"%ASA-4-507003: tcp flow from {CLIENT6} to {HOST6} terminated by inspection engine, "
             r"reason - inspector disconnected, dropped packet\.", 4)
@@ -90,7 +99,7 @@ with Server(), Client(INSIDE["IPv4"]) as client:
     client.rest()
 wait_for("TCP is found again", lambda: len(rsyslog.messages("tcp")) > before, 30)
 arrives("tcp", "the connection after it is told",
-        rf"%ASA-6-302013: Built inbound TCP connection 4 for {CLIENT} .*", 6)
+        rf"%ASA-6-302013: Built inbound TCP connection 5 for {CLIENT} .*", 6)
 
 # Mail addresses are not shown.
 guard("pix6x", *watchers.hosts("udp"))

@@ -2,17 +2,13 @@
 smtp 25, write memory, reload. Before it ESMTP is blocked, after it STARTTLS passes; who was there before keeps what he had."""
 
 import os
-import pty
-import select
-import subprocess
-import time
 
+import consoles
 import jail
 import tls
-from lab import FAMILIES, INSIDE, ROOT, Client, a_message, check, check_that, done, guard_pid, lab, read, temp_dir
+from lab import FAMILIES, INSIDE, Client, a_message, check, check_that, done, guard_pid, lab, read, temp_dir
 
 KEY, CERT = tls.certificate()
-PREFIX = os.environ.get("MAILGUARD_LAB", "mglab")
 
 
 def postfix():
@@ -22,45 +18,6 @@ def postfix():
     for path, name in ((KEY, "key.pem"), (CERT, "cert.pem")):
         server.write(f"etc/lab-tls/{name}", read(path), 0o600)
     return server
-
-
-def console(script, *options):
-    """Lines at the console; what was printed, and the exit status."""
-    ran = subprocess.run([os.path.join(ROOT, "netns", "lab"), "console", *options], input=script, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
-    return ran.stdout, ran.returncode
-
-
-class Telnet:
-    """A real telnet client at a terminal of its own, in the guard's namespace."""
-
-    def __init__(self, port):
-        self.pid, self.terminal = pty.fork()
-        if self.pid == 0:
-            os.execvp("ip", ["ip", "netns", "exec", f"{PREFIX}-guard", "telnet", "127.0.0.1", str(port)])
-        self.said = ""
-
-    def expect(self, words):
-        """Reads until it has said the words."""
-        deadline = time.monotonic() + 20
-        while words not in self.said:
-            ready = select.select([self.terminal], [], [], max(0, deadline - time.monotonic()))[0]
-            try:
-                more = os.read(self.terminal, 4096) if ready else b""
-            except OSError:
-                more = b""
-            if not more:
-                raise RuntimeError(f"telnet did not say {words!r}: {self.said!r}")
-            self.said += more.decode(errors="replace")
-        before, self.said = self.said.split(words, 1)
-        return before
-
-    def type(self, line):
-        os.write(self.terminal, line.encode() + b"\r")
-
-    def end(self):
-        os.close(self.terminal)
-        os.waitpid(self.pid, 0)
 
 
 def fresh(name):
@@ -81,14 +38,14 @@ def is_blocked(title, address):
 
 
 def by_console(path):
-    said, status = console("enable\ncisco\nconfigure terminal\nno fixup protocol smtp 25\nwrite memory\nexit\nreload\n\n")
+    said, status = consoles.script("enable\ncisco\nconfigure terminal\nno fixup protocol smtp 25\nwrite memory\nexit\nreload\n\n")
     check("console: nothing was refused", status, 0)
     check_that("console: it was written", f"Building configuration...\n{path}\n[OK]" in said, said)
     check_that("console: it was reloaded", "startup configuration is in force" in said, said)
 
 
 def by_telnet(path):
-    telnet = Telnet(2323)
+    telnet = consoles.telnet(2323)
     check_that("telnet: it warns", "plain text" in telnet.expect("Password: "))
     telnet.type("letmein")
     telnet.expect("pixfirewall> ")
@@ -130,12 +87,12 @@ for title, way in (("console", by_console), ("telnet", by_telnet)):
     lab("guard", "stop")
     lab("guard", "start", "--config", path)
     tls.mail_in_tls_unseen(f"{title}, started anew", INSIDE["IPv6"], message, CERT)
-    said, status = console("enable\ncisco\nconfigure terminal\nfixup protocol smtp 25\nfixup protocl\nshow conn\n")
+    said, status = consoles.script("enable\ncisco\nconfigure terminal\nfixup protocol smtp 25\nfixup protocl\nshow conn\n")
     check(f"{title}: a script with a mistake", status, 1)
     check_that(f"{title}: its line is named", "5" in said and "Type help or '?'" in said, said)
     is_blocked(f"{title}, guarded again", INSIDE["IPv4"])
-said, status = console("enable\nwrong\n")
+said, status = consoles.script("enable\nwrong\n")
 check("a wrong password", (status, "Invalid password" in said), (1, True))
 lab("guard", "stop")
-check("nobody there", console("show version\n")[1], 2)
+check("nobody there", consoles.script("show version\n")[1], 2)
 done()

@@ -11,7 +11,7 @@ use super::super::value::number;
 use super::edit;
 use crate::limits::{CLASSES_MAX, NAMES_MAX};
 use crate::policy::{
-    Action, Match, MimeEncoding, MimeEncodings, OTHERS, PARAMETERS, RateLimit, Regex,
+    Action, Match, Matched, MimeEncoding, MimeEncodings, OTHERS, PARAMETERS, RateLimit, Regex,
 };
 use crate::smtp::{KeywordSet, Verb, VerbSet};
 
@@ -304,7 +304,8 @@ fn matches(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), Refu
             });
         }
         None => {
-            map.classes.push(MatchClass { is_negated, matches, action: None });
+            let matched = Matched::counted();
+            map.classes.push(MatchClass { is_negated, matches, action: None, matched });
             map.classes.len() - 1
         }
     };

@@ -3,6 +3,7 @@
 use super::super::command::{ALL, ASA, Command, Editor, Has, Mode, No, PIX, Place, Refused};
 use super::super::grammar::Args;
 use super::super::logging::{LogHost, Transport, severity};
+use super::super::secret::Secret;
 use super::super::settings::{Family, Interface, timeout};
 use super::super::value::{number, security, time, transport};
 use super::edit;
@@ -27,22 +28,28 @@ pub(super) const COMMANDS: &[Command] = &[
         .no(No::Words("hostname [HOST]")),
     edit(
         Place::Config,
-        "enable password PASSWORD [encrypted]",
+        "enable password PASSWORD [level PRIVILEGE] [encrypted | pbkdf2]",
         "the password of enable",
         ALL,
         enable_password,
     )
-    .no(No::Words("enable password [PASSWORD] [encrypted]")),
+    .no(No::Words("enable password [PASSWORD] [level PRIVILEGE] [encrypted | pbkdf2]")),
     edit(
         Place::Config,
-        "passwd PASSWORD [encrypted]",
+        "passwd PASSWORD [encrypted | pbkdf2]",
         "the password of telnet",
         ALL,
         login_password,
     )
-    .no(No::Words("passwd [PASSWORD] [encrypted]")),
-    edit(Place::Config, "password PASSWORD [encrypted]", "the same", ASA, login_password)
-        .no(No::Words("password [PASSWORD] [encrypted]")),
+    .no(No::Words("passwd [PASSWORD] [encrypted | pbkdf2]")),
+    edit(
+        Place::Config,
+        "password PASSWORD [encrypted | pbkdf2]",
+        "the password of telnet",
+        ASA,
+        login_password,
+    )
+    .no(No::Words("password [PASSWORD] [encrypted | pbkdf2]")),
     edit(
         Place::Config,
         "nameif HARDWARE IFNAME SECURITY",
@@ -163,28 +170,45 @@ fn hostname(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), Ref
     Ok(())
 }
 
-fn password(editor: &Editor<'_>, args: &Args, is_no: bool) -> Result<Option<String>, Refused> {
+/// What a line says of a password; `what` it is for.
+fn password(
+    editor: &mut Editor<'_>,
+    args: &Args,
+    is_no: bool,
+    what: &str,
+) -> Result<Option<Secret>, Refused> {
     let Some(word) = args.get("PASSWORD").filter(|_| !is_no) else { return Ok(None) };
-    if !args.has("encrypted") {
+    let is_pbkdf2 = args.has("pbkdf2");
+    if !args.has("encrypted") && !is_pbkdf2 {
         if word.len() > limits::PASSWORD_OCTETS_MAX {
             return Err(Refused::at(args, "PASSWORD", "a password has at most 127 characters"));
         }
-        return Ok(Some((editor.hash)(word)));
+        return Ok(Some(Secret::Hash((editor.hash)(word))));
     }
-    if !word.starts_with('$') {
-        let why = "not a hash of mailguard's: hashes of the device cannot be used, type the password itself";
+    let Some(secret) = Secret::read(word, is_pbkdf2) else {
+        let why = "neither a hash of mailguard's nor one of the device's: type the password itself";
         return Err(Refused::at(args, "PASSWORD", why));
+    };
+    if secret.is_unknown() {
+        editor.notes.push(format!(
+            "INFO: a hash of the device's cannot be checked here: set the {what} password anew"
+        ));
     }
-    Ok(Some(word.into()))
+    Ok(Some(secret))
 }
 
 fn enable_password(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), Refused> {
-    editor.config.enable_password = password(editor, args, is_no)?;
+    if let Some(level) = args.get("PRIVILEGE").filter(|level| *level != "15") {
+        let note = format!("INFO: there is no privilege level {level} here, and no password of it");
+        editor.notes.push(note);
+        return Ok(());
+    }
+    editor.config.enable_password = password(editor, args, is_no, "enable")?;
     Ok(())
 }
 
 fn login_password(editor: &mut Editor<'_>, args: &Args, is_no: bool) -> Result<(), Refused> {
-    editor.config.login_password = password(editor, args, is_no)?;
+    editor.config.login_password = password(editor, args, is_no, "telnet")?;
     Ok(())
 }
 

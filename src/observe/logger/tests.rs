@@ -89,6 +89,30 @@ fn a_new_configuration_takes_the_place_of_the_old_one() {
 }
 
 #[test]
+fn standard_error_gets_a_limit_where_messages_go_there() {
+    let reached =
+        || report(What::LimitReached { worker: 0, name: "belt-full", times: 1, meaning: "It is." });
+    let console = |level| LogConfig { enable: true, console: level, ..LogConfig::default() };
+    let off = LogConfig { enable: false, ..console(Some(Severity::Debugging)) };
+    let mut silenced = console(Some(Severity::Debugging));
+    silenced.messages.insert(100_004, Rule::Off);
+    let mut raised = console(Some(Severity::Errors));
+    raised.messages.insert(100_004, Rule::Level(Severity::Alerts));
+    for (config, gets_it) in [
+        (console(Some(Severity::Warnings)), true),
+        (console(Some(Severity::Errors)), false),
+        (console(None), false),
+        (buffering(Severity::Debugging), false),
+        (off, false),
+        (silenced, false),
+        (raised, true),
+    ] {
+        let logger = started(config.clone());
+        assert_eq!(logger.reporter().tell_limit(reached()), gets_it, "{config:?}");
+    }
+}
+
+#[test]
 fn a_flood_is_cut_counted_and_told() {
     let mut config = buffering(Severity::Informational);
     config.rate = 10;

@@ -206,6 +206,10 @@ fn tls_and_what_the_device_does_not_know() {
         "6-108007: TLS started on ESMTP session between client outside:192.0.2.1/35314 and server inside:10.0.25.101/25"
     );
     assert_eq!(
+        inbound(What::SizeViolated { declared: 500, actual: 501 }),
+        "7-108006: Detected ESMTP size violation from outside:192.0.2.1/35314 to inside:10.0.25.101/25; declared size is: 500, actual size is 501"
+    );
+    assert_eq!(
         inbound(What::Refused(Some("EHLO"))),
         "6-100005: Refused SMTP command EHLO from outside:192.0.2.1/35314 to inside:10.0.25.101/25"
     );
