@@ -15,6 +15,8 @@ mod fragment_traces;
 mod hostile;
 #[cfg(test)]
 mod icmp_traces;
+#[cfg(test)]
+mod links;
 mod owner;
 mod relayed;
 mod rescue;

@@ -20,7 +20,9 @@ def start(*options):
         [sys.executable, BENCH, "--quick", "--rounds", "1", "--bulk", "16", "--modes", ",".join(modes), "--out", where,
          *options],
         env={**os.environ, "MAILGUARD_LAB": NAME}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True)
+        stderr=subprocess.STDOUT, text=True,
+        # Who runs the tests in the background has it ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def left_behind():

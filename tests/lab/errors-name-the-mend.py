@@ -2,7 +2,7 @@
 
 import subprocess
 
-from lab import MAILGUARD, check_that, done, run
+from lab import MAILGUARD, at_end, check_that, done, run
 
 
 def says(title, words, *argv):
@@ -29,4 +29,18 @@ says("no privilege", ["root"], "setpriv", "--reuid", "65534", "--regid", "65534"
      "--inh-caps=-all", MAILGUARD, "run", *legs)
 says("no /dev/net/tun", ["/dev/net/tun"], "unshare", "--mount", "--propagation", "private", "sh", "-c",
      f"mount -t tmpfs none /dev/net && exec {MAILGUARD} run --outside err-out --inside err-in")
+bridge = (MAILGUARD, "run", "--bridge")
+says("a bridge to nowhere", ["err-none", "ip link"], *bridge, "wire-outside", "err-none")
+says("a bridge of what has no frames", ["Ethernet"], *bridge, "lo", "wire-inside")
+says("a bridge from an interface to itself", ["wire-inside", "different"], *bridge, "wire-inside", "wire-inside")
+says("a bridge of one interface", ["2"], *bridge, "wire-inside")
+says("a bridge that is open without a guard", ["--fail-open"], *bridge, "wire-outside", "wire-inside", "--fail-open")
+says("a bridge and legs", ["--outside"], *bridge, "wire-outside", "wire-inside", "--outside", "err-out")
+says("a bridge without privilege", ["CAP_NET_RAW", "root"], "setpriv", "--reuid", "65534", "--regid", "65534",
+     "--clear-groups", "--inh-caps=-all", *bridge, "wire-outside", "wire-inside")
+run("guard", "ip", "link", "add", "err-bridge", "type", "bridge", check=True)
+run("guard", "ip", "link", "add", "err-port", "type", "veth", "peer", "name", "err-peer", check=True)
+run("guard", "ip", "link", "set", "err-port", "master", "err-bridge", check=True)
+at_end(lambda: [run("guard", "ip", "link", "del", name) for name in ("err-bridge", "err-port")])
+says("a port of another bridge", ["nomaster"], *bridge, "wire-outside", "err-port")
 done()
