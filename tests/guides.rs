@@ -1,7 +1,7 @@
 //! The sessions in the guides: typed at a console whose guard has nothing to do. tests/lab/guides-come-true.py types them at a real
 //! one, with the rest of the guides.
 
-#[path = "../src/operator/fake.rs"]
+#[path = "../src/operator/tests/fake.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the unit tests use all of it")]
 mod fake;
 

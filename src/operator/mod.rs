@@ -5,23 +5,11 @@
 
 mod deeds;
 mod device;
-#[cfg(test)]
-#[allow(dead_code, reason = "tests/guides.rs uses it too")]
-mod fake;
 mod session;
 mod show;
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-use crate::{
-    config::Config,
-    counters::{Counters, Event},
-    engine::Filter,
-    flow::View,
-    policy::{Policy, Timeouts},
-};
 
 pub use device::{Device, Guard, Passwords, Store};
 pub use session::Operator;

@@ -1,11 +1,17 @@
 //! Sessions as transcripts.
 
+mod fake;
+
 use std::sync::atomic::Ordering;
 
-use super::fake::desk;
 use super::*;
-use crate::config::commands;
+use crate::config::{Config, commands};
 use crate::console::Session as _;
+use crate::counters::{Counters, Event};
+use crate::engine::Filter;
+use crate::flow::View;
+use crate::policy::{Policy, Timeouts};
+use fake::desk;
 
 /// Types lines; the prompts before them and what each brought.
 fn transcript(operator: &mut Operator, lines: &[&str]) -> String {
