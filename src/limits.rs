@@ -232,7 +232,7 @@ pub const LOG_REPORTS_MAX: usize = 4096;
 /// Lines that wait for one who looks on.
 pub const LOG_SUBSCRIBED_MAX: usize = 1024;
 
-/// What the logger may take to send the rest when the guard ends.
+/// What the logger may take to send the rest when the guard ends, or until another configuration is in force.
 pub const LOG_FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Octets that wait for a syslog host over TCP: some two thousand lines.

@@ -1,65 +1,20 @@
 //! The sessions in the guides: typed at a console whose guard has nothing to do. tests/lab/guides-come-true.py types them at a real
 //! one, with the rest of the guides.
 
+#[path = "../src/operator/tests/fake.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the unit tests use all of it")]
+mod fake;
+
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use mailguard::config::{Config, Family, Mode, read};
 use mailguard::console::Session as _;
-use mailguard::counters::Counters;
+use mailguard::counters::{Counters, Event};
 use mailguard::engine::Filter;
 use mailguard::flow::View;
 use mailguard::operator::{Device, Guard, Operator, Passwords, Store};
 use mailguard::policy::{Knob, Personality, Policy, Timeouts};
-
-struct Idle;
-
-impl Guard for Idle {
-    fn install(&self, _: Policy, _: Timeouts) {}
-
-    fn counters(&self) -> Counters {
-        Counters::default()
-    }
-
-    fn connections(&self, _: Filter, _: usize) -> (Vec<View>, usize) {
-        (Vec::new(), 0)
-    }
-
-    fn clear(&self, _: Filter) {}
-
-    fn uptime(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn memory_max(&self) -> usize {
-        0
-    }
-}
-
-#[derive(Default)]
-struct Memory(Mutex<Option<String>>);
-
-impl Store for Memory {
-    fn read(&self) -> Result<Option<String>, String> {
-        Ok(self.0.lock().unwrap().clone())
-    }
-
-    fn write(&self, text: &str) -> Result<(), String> {
-        *self.0.lock().unwrap() = Some(text.into());
-        Ok(())
-    }
-
-    fn erase(&self) -> Result<(), String> {
-        *self.0.lock().unwrap() = None;
-        Ok(())
-    }
-
-    fn name(&self) -> String {
-        "startup-config".into()
-    }
-}
 
 /// A block of a session: the words behind `console`, and its lines with their numbers.
 type Block = (Vec<String>, Vec<(usize, String)>);
@@ -83,10 +38,13 @@ fn sessions(text: &str) -> Vec<Block> {
 }
 
 fn operator(personality: &'static str, hostname: &str) -> Operator {
-    let passwords = Passwords { hash: str::to_owned, is_right: |text, hash| text == hash };
-    let config = Config { hostname: Some(hostname.into()), ..Config::factory(personality) };
-    let store = Box::new(Memory::default());
-    Operator::local(Arc::new(Device::new(Arc::new(Idle), Some(store), passwords, config)))
+    let device = fake::desk(personality).device;
+    let named = device.change(|config| {
+        config.hostname = Some(hostname.into());
+        Ok::<_, String>(())
+    });
+    named.unwrap();
+    Operator::local(device)
 }
 
 /// Types the lines behind the prompts; what is between them is what was said, where nothing has to have happened before.

@@ -87,7 +87,7 @@ impl Shared {
 enum Entry {
     Report(Report),
     Say(String),
-    Configure(Box<LogConfig>),
+    Configure(Box<LogConfig>, Sender<()>),
     Stop(Sender<()>),
 }
 
@@ -176,9 +176,13 @@ impl Logger {
         Reporter { shared: Arc::clone(&self.shared), entries: self.entries.clone() }
     }
 
-    /// Replaces what is logged and where to.
+    /// Replaces what is logged and where to. Unless the logger is stuck, it is in force when this returns: what an operator
+    /// does next is logged as he has said.
     pub fn configure(&self, config: LogConfig) {
-        let _ = self.entries.send(Entry::Configure(Box::new(config)));
+        let (done, is_done) = bounded(1);
+        if self.entries.send(Entry::Configure(Box::new(config), done)).is_ok() {
+            let _ = is_done.recv_timeout(LOG_FLUSH_PATIENCE);
+        }
     }
 
     /// What is logged and where to.
@@ -274,7 +278,10 @@ impl Desk {
                 self.message(id_of(&report.what), || Message::of(&report, device, shows));
             }
             Entry::Say(text) => self.message(SAID, || Message::new(SAID, text)),
-            Entry::Configure(config) => self.configure(*config),
+            Entry::Configure(config, done) => {
+                self.configure(*config);
+                let _ = done.send(());
+            }
             Entry::Stop(_) => {}
         }
     }

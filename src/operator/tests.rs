@@ -1,94 +1,17 @@
 //! Sessions as transcripts.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod fake;
+
+use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::config::{Config, commands};
 use crate::console::Session as _;
-use crate::counters::Counters;
+use crate::counters::{Counters, Event};
 use crate::engine::Filter;
 use crate::flow::View;
 use crate::policy::{Policy, Timeouts};
-
-/// A guard that remembers what it was told.
-#[derive(Default)]
-struct Fake {
-    installed: Mutex<Vec<Policy>>,
-    cleared: AtomicUsize,
-}
-
-impl Guard for Fake {
-    fn install(&self, policy: Policy, _timeouts: Timeouts) {
-        self.installed.lock().unwrap().push(policy);
-    }
-
-    fn counters(&self) -> Counters {
-        let mut counters = Counters::default();
-        counters.happened(crate::counters::Event::CommandRefused);
-        counters
-    }
-
-    fn connections(&self, _filter: Filter, _most: usize) -> (Vec<View>, usize) {
-        (Vec::new(), 3)
-    }
-
-    fn clear(&self, _filter: Filter) {
-        self.cleared.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn uptime(&self) -> Duration {
-        Duration::from_secs(3725)
-    }
-
-    fn memory_max(&self) -> usize {
-        1 << 30
-    }
-}
-
-/// A file in memory.
-#[derive(Default)]
-struct Kept(Arc<Mutex<Option<String>>>);
-
-impl Store for Kept {
-    fn read(&self) -> Result<Option<String>, String> {
-        Ok(self.0.lock().unwrap().clone())
-    }
-
-    fn write(&self, text: &str) -> Result<(), String> {
-        *self.0.lock().unwrap() = Some(text.into());
-        Ok(())
-    }
-
-    fn erase(&self) -> Result<(), String> {
-        *self.0.lock().unwrap() = None;
-        Ok(())
-    }
-
-    fn name(&self) -> String {
-        "startup-config".into()
-    }
-}
-
-struct Desk {
-    guard: Arc<Fake>,
-    kept: Arc<Mutex<Option<String>>>,
-    device: Arc<Device>,
-}
-
-fn desk(personality: &'static str) -> Desk {
-    let guard = Arc::new(Fake::default());
-    let kept = Kept::default();
-    let text = kept.0.clone();
-    let passwords = Passwords {
-        hash: |text| format!("${text}"),
-        is_right: |text, hash| hash == format!("${text}"),
-    };
-    let config = Config::factory(personality);
-    let device = Device::new(guard.clone(), Some(Box::new(kept)), passwords, config);
-    Desk { guard, kept: text, device: Arc::new(device) }
-}
+use fake::desk;
 
 /// Types lines; the prompts before them and what each brought.
 fn transcript(operator: &mut Operator, lines: &[&str]) -> String {
@@ -292,11 +215,11 @@ fn every_deed_says_something_sensible_and_most_of_them_can_be_repeated() {
 #[test]
 fn counters_are_cleared_for_who_looks_not_for_the_guard() {
     let desk = desk("mailguard");
-    let refused = || desk.device.counters().events(crate::counters::Event::CommandRefused);
+    let refused = || desk.device.counters().events(Event::CommandRefused);
     assert_eq!(refused(), 1);
     desk.device.clear_counters();
     assert_eq!(refused(), 0);
-    assert_eq!(desk.guard.counters().events(crate::counters::Event::CommandRefused), 1);
+    assert_eq!(desk.guard.counters().events(Event::CommandRefused), 1);
 }
 
 #[test]

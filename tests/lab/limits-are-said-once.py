@@ -15,11 +15,11 @@ for options, is_message in ((("--log-stderr",), True), ((), False), (("--log-std
             check_that(f"{options}: the third connection is refused", False)
         except TimeoutError:
             pass
-        wait_for(f"{options}: it is said", lambda: "per-client-max" in lab("guard", "log"))
+        wait_for(f"{options}: it is said", lambda: PLAIN in lab("guard", "log"))
         one.say("QUIT")
         other.say("QUIT")
+    lines = [line for line in lab("guard", "log").splitlines() if PLAIN in line]
     said = lab("guard", "stop")
-    lines = [line for line in said.splitlines() if "per-client-max, " in line]
     messages = [line for line in lines if MESSAGE in line]
     check_that(f"{options}: it is said in one way only", len(messages) == (len(lines) if is_message else 0), str(lines))
     # Who stops the guard reads the counter: each drop was said of once.

@@ -5,9 +5,10 @@ import re
 
 import consoles
 import watchers
-from lab import INSIDE, Client, Server, check, check_that, done, guard, wait_for
+from lab import INSIDE, Client, Server, check, check_that, done, forget_connections, guard, wait_for
 
 rsyslog = watchers.Rsyslog().start()
+forget_connections()
 guard("asa94")
 
 

@@ -113,6 +113,18 @@ fn standard_error_gets_a_limit_where_messages_go_there() {
 }
 
 #[test]
+fn a_configuration_is_in_force_once_it_is_said() {
+    let logger = started(buffering(Severity::Errors));
+    for level in [Severity::Debugging, Severity::Warnings, Severity::Alerts].repeat(100) {
+        logger.configure(buffering(level));
+        assert_eq!(
+            (logger.reporter().level(), logger.config().buffered),
+            (Some(level), Some(level))
+        );
+    }
+}
+
+#[test]
 fn a_flood_is_cut_counted_and_told() {
     let mut config = buffering(Severity::Informational);
     config.rate = 10;
