@@ -44,6 +44,16 @@ pub const WAITING_OCTETS_MAX: usize = 4 << 20;
 /// receiver's window bounds them in practice; the largest scaled window is 1 GiB.
 pub const STORE_OCTETS_MAX: usize = 16 << 20;
 
+/// Buffers of stores that an engine keeps for the next octets, so that a packet costs no allocation: as many
+/// as there are packets in a batch come between two uses of one. They are 2 MB at most, beside [`MEMORY_OCTETS`].
+pub const SPARE_BUFFERS_MAX: usize = 32;
+
+/// Octets of the largest such buffer: one super-segment.
+pub const SPARE_OCTETS_MAX: usize = 64 << 10;
+
+/// Octets of the smallest one: a command or a reply.
+pub const SPARE_OCTETS_MIN: usize = 64;
+
 /// Edits of one direction that changed a length and are not yet acknowledged.
 pub const EDITS_MAX: usize = 4096;
 

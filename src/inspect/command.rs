@@ -13,6 +13,7 @@ use core::slice::from_ref;
 use super::address::{Address, matter, relayed};
 use super::chunk::ChunkSize;
 use super::classes::{Stop, act, settle, weigh};
+use super::traded::Traded;
 use super::word::Word;
 use super::{Fault, Notice, Observer};
 use crate::limits::{AUTH_RESPONSE_OCTETS_MAX, HELD_COMMAND_OCTETS_MAX};
@@ -74,22 +75,6 @@ pub(super) enum Look {
     Wait,
 }
 
-/// What leaves for one octet: a line end, the rest of NOOP and one octet more at most.
-#[derive(Default)]
-pub(super) struct Traded {
-    pub(super) octets: [u8; 8],
-    pub(super) len: usize,
-}
-
-impl Traded {
-    pub(super) fn put(&mut self, octets: &[u8]) {
-        if let Some(room) = self.octets.get_mut(self.len..self.len + octets.len()) {
-            room.copy_from_slice(octets);
-            self.len += octets.len();
-        }
-    }
-}
-
 /// A command line as it streams by.
 #[derive(Debug, Clone)]
 pub(super) struct CommandLine {
@@ -140,6 +125,13 @@ impl CommandLine {
     /// Whether nothing of the line has come.
     pub(super) fn is_at_start(&self) -> bool {
         self.line == Line::Verb(0)
+    }
+
+    /// Whether nothing is known of this line or of those before.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_blank = !self.has_opened && !self.in_address && !self.waits && self.length == 0;
+        let knows_sender = self.sender_is_local || self.address.is_some();
+        self.is_at_start() && is_blank && !self.word.has_begun() && !knows_sender
     }
 
     /// A new line begins.
@@ -201,6 +193,27 @@ impl CommandLine {
             self.line = refused(personality)?;
         }
         Ok(Look::Go)
+    }
+
+    /// How many octets of an argument pass as they are, without a look at each: there is nothing to be
+    /// said of them.
+    pub(super) fn plain(&mut self, octets: &[u8], personality: &Personality) -> usize {
+        let Line::Argument(verb, len) = &mut self.line else { return 0 };
+        let is_weighed = !personality.map.is_empty()
+            || !self.word.is_over()
+            || match *verb {
+                Some(Verb::Bdat) => true,
+                Some(verb @ (Verb::Mail | Verb::Rcpt)) => matter(personality, verb == Verb::Mail),
+                Some(_) | None => false,
+            };
+        if is_weighed {
+            return 0;
+        }
+        let room = personality.argument_max.saturating_sub(*len).min(octets.len());
+        let is_special = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0 | b'|' | b'<' | b'>');
+        let plain = octets[..room].iter().position(is_special).unwrap_or(room);
+        *len += plain;
+        plain
     }
 
     /// Judges one octet that is not the LF of a CRLF. At a line end, what the line was.

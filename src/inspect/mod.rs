@@ -21,6 +21,7 @@ mod mime;
 mod observer;
 mod server;
 mod tally;
+mod traded;
 mod word;
 
 #[cfg(test)]
