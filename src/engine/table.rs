@@ -23,7 +23,7 @@ const SHARDS: usize = 512;
 const KEPT_IN_SHARD: usize = KEPT_CAPACITY_FLOWS / SHARDS * 8;
 
 /// The two endpoints of a connection, without order: a [`SocketAddr`] takes half as much again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FlowKey {
     lower: (IpAddr, u16),
     upper: (IpAddr, u16),
@@ -36,9 +36,14 @@ impl FlowKey {
         Self { lower: a.min(b), upper: a.max(b) }
     }
 
-    /// A hash that nobody can predict who does not know `seed`: SipHash of the octets in one go. Fed
-    /// field by field it takes three times as long.
+    /// A hash that nobody can predict who does not know `seed`.
     pub(super) fn hash(&self, seed: u64) -> u64 {
+        let (octets, len) = self.octets();
+        SipHasher13::new_with_keys(seed, !seed).hash(&octets[..len])
+    }
+
+    /// All of it in one piece: a hash that is fed field by field takes three times as long.
+    fn octets(&self) -> ([u8; 36], usize) {
         let mut octets = [0; 36];
         let mut len = 0;
         for (address, port) in [self.lower, self.upper] {
@@ -55,7 +60,14 @@ impl FlowKey {
             octets[len..len + 2].copy_from_slice(&port.to_be_bytes());
             len += 2;
         }
-        SipHasher13::new_with_keys(seed, !seed).hash(&octets[..len])
+        (octets, len)
+    }
+}
+
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (octets, len) = self.octets();
+        state.write(&octets[..len]);
     }
 }
 
@@ -93,7 +105,7 @@ struct Entry {
     /// Its age among those whose handshake has not ended.
     half_open: Option<NonZeroU64>,
     /// Octets that the flow held when it was looked at last.
-    memory: usize,
+    memory: u32,
     hash: u32,
     /// It is not over: it counts as one of its client.
     is_live: bool,
@@ -210,7 +222,7 @@ impl FlowTable {
     pub(super) fn with_room(&mut self, place: Place, budget: usize) -> Option<(&mut Flow, Room)> {
         let total = self.memory;
         self.entries.get_mut(place.0).map(|entry| {
-            let room = Room { held: entry.memory, total, budget };
+            let room = Room { held: entry.memory as usize, total, budget };
             (&mut entry.flow, room)
         })
     }
@@ -221,8 +233,8 @@ impl FlowTable {
         self.born += 1;
         let hash = key.hash(self.seed) as u32;
         let half_open = NonZeroU64::new(self.born);
-        let memory = flow.memory();
-        self.memory += memory;
+        let memory = held_by(&flow);
+        self.memory += memory as usize;
         let entry = Entry { key, flow, due, half_open, memory, hash, is_live: true };
         self.clients.count(&entry, true);
         let place = Place(self.entries.insert(entry));
@@ -255,7 +267,7 @@ impl FlowTable {
             self.half_open.remove(&age);
         }
         self.clients.count(&entry, false);
-        self.memory = self.memory.saturating_sub(entry.memory);
+        self.memory = self.memory.saturating_sub(entry.memory as usize);
         Some(entry.flow)
     }
 
@@ -270,8 +282,8 @@ impl FlowTable {
             self.due.insert((due, place));
             entry.due = due;
         }
-        let memory = entry.flow.memory();
-        self.memory = (self.memory + memory).saturating_sub(entry.memory);
+        let memory = held_by(&entry.flow);
+        self.memory = (self.memory + memory as usize).saturating_sub(entry.memory as usize);
         entry.memory = memory;
         let is_live = !entry.flow.is_over();
         let half_open = entry.half_open.filter(|_| !entry.flow.is_established());
@@ -324,6 +336,11 @@ impl FlowTable {
         keys.sort_unstable();
         keys.into_iter().map(|(_, place)| place).collect()
     }
+}
+
+/// Octets that a flow holds: far less than four billion.
+fn held_by(flow: &Flow) -> u32 {
+    u32::try_from(flow.memory()).unwrap_or(u32::MAX)
 }
 
 /// Which small table of an index has it: by the bits that the small tables use least.

@@ -33,8 +33,8 @@ pub(super) struct Repairs {
     record: Seldom<Record>,
     /// Octets whose acknowledgement is timed, and since when.
     timing: Option<(Offset, Instant)>,
-    /// The smoothed time from here to the receiver and back (RFC 6298, with a gain of 1/4).
-    round_trip: Duration,
+    /// The smoothed time from here to the receiver and back in microseconds (RFC 6298, with a gain of 1/4).
+    round_trip: u32,
 }
 
 /// What the receiver lacks, and what was done about it.
@@ -205,9 +205,9 @@ impl Repairs {
         let top = self.record.reported.last().map_or(una, |span| span.end.max(una));
         match self.timing {
             Some((end, since)) if top >= end => {
-                let took = now - since;
-                let is_first = self.round_trip.is_zero();
-                self.round_trip = if is_first { took } else { (self.round_trip * 3 + took) / 4 };
+                let (took, before) = ((now - since).as_micros(), u128::from(self.round_trip));
+                let smooth = if before == 0 { took } else { (before * 3 + took) / 4 };
+                self.round_trip = u32::try_from(smooth).unwrap_or(u32::MAX);
                 self.timing = None;
             }
             None if top < sent => self.timing = Some((sent, now)),
@@ -217,7 +217,7 @@ impl Repairs {
 
     /// How long the receiver may take to answer before what it was sent counts as lost.
     fn patience(&self) -> Duration {
-        (2 * self.round_trip).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
+        (2 * Duration::from_micros(self.round_trip.into())).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
     }
 
     /// Sets or clears the alarm: when the last of what was promised gets lost, nothing behind it
@@ -309,7 +309,7 @@ mod tests {
 
     /// A receiver that has reported `blocks`, a round trip of 20 ms away.
     fn receiver(una: u64, blocks: &[Span]) -> Repairs {
-        let mut repairs = Repairs { round_trip: Duration::from_millis(20), ..Repairs::default() };
+        let mut repairs = Repairs { round_trip: 20_000, ..Repairs::default() };
         repairs.hear(Offset::new(una), blocks);
         repairs
     }
@@ -439,7 +439,7 @@ mod tests {
         let mut repairs = Repairs::default();
         let mut measure = |una: u64, sent: u64, now: u64| {
             repairs.measure(Offset::new(una), Offset::new(sent), at(now));
-            repairs.round_trip
+            Duration::from_micros(repairs.round_trip.into())
         };
         let millis = Duration::from_millis;
         measure(0, 100, 0);
@@ -451,7 +451,7 @@ mod tests {
         measure(200, 300, 80);
         repairs.hear(Offset::new(200), &[span(250, 300)]);
         repairs.measure(Offset::new(200), Offset::new(300), at(105));
-        assert_eq!(repairs.round_trip, millis(25), "what was reported has arrived");
+        assert_eq!(repairs.round_trip, 25_000, "what was reported has arrived");
         assert_eq!(repairs.timing, None);
     }
 
@@ -495,6 +495,6 @@ mod tests {
         let reports = 3 * size_of::<Span>();
         assert_eq!(repairs.memory(), size_of::<Record>() + reports + repeats);
         repairs.free();
-        assert_eq!((repairs.memory(), repairs.round_trip), (0, Duration::from_millis(20)));
+        assert_eq!((repairs.memory(), repairs.round_trip), (0, 20_000));
     }
 }

@@ -204,7 +204,7 @@ impl ClientJudge {
         while let Some(&octet) = octets.get(next) {
             let at = next;
             if self.after_cr.is_none() {
-                let plain = self.line.plain(&octets[at..], personality);
+                let plain = self.line.plain(&octets[at..], verbs, personality);
                 if plain > 0 {
                     passed += plain;
                     next += plain;

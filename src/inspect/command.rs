@@ -8,6 +8,8 @@
 //! EHLO me CRLF   ->  XXXXXXX CRLF     refusal x-line
 //! ```
 
+mod plain;
+
 use core::slice::from_ref;
 
 use super::address::{Address, matter, relayed};
@@ -193,27 +195,6 @@ impl CommandLine {
             self.line = refused(personality)?;
         }
         Ok(Look::Go)
-    }
-
-    /// How many octets of an argument pass as they are, without a look at each: there is nothing to be
-    /// said of them.
-    pub(super) fn plain(&mut self, octets: &[u8], personality: &Personality) -> usize {
-        let Line::Argument(verb, len) = &mut self.line else { return 0 };
-        let is_weighed = !personality.map.is_empty()
-            || !self.word.is_over()
-            || match *verb {
-                Some(Verb::Bdat) => true,
-                Some(verb @ (Verb::Mail | Verb::Rcpt)) => matter(personality, verb == Verb::Mail),
-                Some(_) | None => false,
-            };
-        if is_weighed {
-            return 0;
-        }
-        let room = personality.argument_max.saturating_sub(*len).min(octets.len());
-        let is_special = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0 | b'|' | b'<' | b'>');
-        let plain = octets[..room].iter().position(is_special).unwrap_or(room);
-        *len += plain;
-        plain
     }
 
     /// Judges one octet that is not the LF of a CRLF. At a line end, what the line was.

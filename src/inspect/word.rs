@@ -12,6 +12,15 @@ pub(super) struct Word {
 }
 
 impl Word {
+    /// One whose octets have all come, and no more of the line.
+    pub(super) fn of(name: &[u8]) -> Self {
+        let mut word = Self::default();
+        for octet in name {
+            word.ends_before(*octet);
+        }
+        word
+    }
+
     /// One octet of the line. Whether the verb ends before it.
     pub(super) fn ends_before(&mut self, octet: u8) -> bool {
         if self.is_over {
