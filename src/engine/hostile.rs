@@ -155,7 +155,7 @@ fn one_tuple_takes_one_place() {
         trace.client(0, 0, SYN, "");
         trace.client(1, 0, RST, "");
     }
-    assert_eq!(trace.engine.flows.keys().len(), 1);
+    assert_eq!(trace.engine.flows.places().len(), 1);
     let counters = trace.engine.counters();
     assert_eq!((counters.events(Event::FlowBuilt), counters.events(Event::FlowEnded)), (1000, 999));
 }

@@ -20,6 +20,7 @@ mod links;
 mod owner;
 mod relayed;
 mod rescue;
+mod slab;
 mod strangers;
 mod table;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use core::net::IpAddr;
 
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::Leg;
-use crate::flow::{Context, Flow, Room, View};
+use crate::flow::{Context, Flow, Room, Spare, View};
 use crate::limits::LOOKS_MAX;
 use crate::policy::{Bounds, Midstream, Policy, TcpMap, Timeouts};
 use crate::report::{Reports, Severity, What};
@@ -52,7 +53,7 @@ pub use crate::wire::outbox::{Departure, Outbox};
 pub use owner::owner;
 use relayed::Relayed;
 use rescue::guarded;
-use table::{FlowKey, FlowTable};
+use table::{FlowKey, FlowTable, Place};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -109,6 +110,7 @@ pub struct Engine {
     relayed: Relayed,
     counters: Counters,
     reports: Reports,
+    spare: Spare,
     /// The number of the next connection, and how far apart the numbers are.
     numbers: (u64, u64),
 }
@@ -131,7 +133,8 @@ impl Engine {
         let fragments = FragmentBuffer::default();
         let relayed = Relayed::new(config.seed);
         let (counters, reports) = (Counters::default(), Reports::default());
-        Self { config, flows, fragments, relayed, counters, reports, numbers: (1, 1) }
+        let spare = Spare::default();
+        Self { config, flows, fragments, relayed, counters, reports, spare, numbers: (1, 1) }
     }
 
     /// Puts fragments together. [`Engine::handle_packet`] does so by itself; who has several engines
@@ -224,14 +227,15 @@ impl Engine {
             }
         };
         self.counters.octets_in += headers.payload_len() as u64;
-        let segment = link.segment();
-        let key = FlowKey::new(segment, headers.source, headers.destination);
-        let opens = self.opens(&key, &headers);
-        if !opens && self.is_succeeded(&key, &headers) {
-            self.flows.remove(&key);
+        let key = FlowKey::new(link.segment(), headers.source, headers.destination);
+        let mut place = self.flows.find(&key);
+        let opens = self.opens(place, &headers);
+        if let Some(old) = place.filter(|old| !opens && self.is_succeeded(*old, &headers)) {
+            self.flows.remove(old);
             self.counters.happened(Event::FlowEnded);
+            place = None;
         }
-        if !opens && self.flows.get_mut(&key).is_none() {
+        if !opens && place.is_none() {
             return self.judge_stranger(now, arrival, &headers, packet, outbox);
         }
         if !headers.checksum_is_right(packet, offload) {
@@ -239,15 +243,17 @@ impl Engine {
         }
         hygiene::judge(&headers, packet)?;
         if opens {
-            self.open(now, leg, key, &headers, outbox).inspect_err(|&reason| {
+            let opened = self.open(now, leg, key, place, &headers, outbox);
+            place = Some(opened.inspect_err(|&reason| {
                 self.reports.add(Severity::Critical, None, || What::Denied {
                     ends: strangers::ends(leg, &headers),
                     flags: headers.flags,
                     reason,
                 });
-            })?;
+            })?);
         }
-        let Some((flow, room)) = self.flows.with_room(&key, self.config.bounds.memory) else {
+        let Some(place) = place else { return Err(DropReason::TableFull) };
+        let Some((flow, room)) = self.flows.with_room(place, self.config.bounds.memory) else {
             return Err(DropReason::TableFull);
         };
         outbox.travel(flow.links_for(arrival));
@@ -278,6 +284,7 @@ impl Engine {
             outbox,
             counters: &mut self.counters,
             reports: &mut self.reports,
+            spare: &mut self.spare,
             offload: self.config.offload,
             room,
             gso_size: offload.gso_size,
@@ -288,27 +295,27 @@ impl Engine {
         if handled == Some(Ok(())) {
             flow.heard_from(arrival);
         }
-        self.flows.touch(&key);
+        self.flows.touch(place);
         handled.unwrap_or(Err(DropReason::FlowEnded))
     }
 
     /// Whether a flow begins with this packet: a SYN for an inspected port where there is no
     /// connection, or where the old one is over.
-    fn opens(&mut self, key: &FlowKey, headers: &Headers) -> bool {
+    fn opens(&self, place: Option<Place>, headers: &Headers) -> bool {
         let policy = &self.config.policy;
         headers.has(flags::SYN)
             && !headers.has(flags::ACK)
             && policy.inspection(headers.destination.port()).is_some()
-            && self.flows.get_mut(key).is_none_or(|flow| flow.is_replaceable())
+            && place.and_then(|at| self.flows.get(at)).is_none_or(|flow| flow.is_replaceable())
             && !(self.config.fail_open && self.relays_strangers() && self.is_full())
     }
 
     /// Whether a connection that is over gives way to one that nobody inspects.
-    fn is_succeeded(&mut self, key: &FlowKey, headers: &Headers) -> bool {
+    fn is_succeeded(&self, place: Place, headers: &Headers) -> bool {
         headers.has(flags::SYN)
             && !headers.has(flags::ACK)
             && self.config.policy.inspection(headers.destination.port()).is_none()
-            && self.flows.get_mut(key).is_some_and(|flow| flow.is_replaceable())
+            && self.flows.get(place).is_some_and(|flow| flow.is_replaceable())
     }
 
     /// Whether packets of unknown connections pass.
@@ -321,26 +328,27 @@ impl Engine {
         self.flows.len() >= self.config.bounds.flows_max && self.flows.half_open() == 0
     }
 
-    /// Begins a flow.
+    /// Begins a flow, in the place of an `old` one that is over.
     fn open(
         &mut self,
         now: Instant,
         leg: Leg,
         key: FlowKey,
+        old: Option<Place>,
         syn: &Headers,
         outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Place, DropReason> {
         let bounds = self.config.bounds;
         let reaches = |count: usize, max: usize| max > 0 && count >= max;
         let of_client = self.flows.of_client(syn.source.ip());
-        if reaches(of_client.all, bounds.per_client_max) {
+        if reaches(of_client.all as usize, bounds.per_client_max) {
             return Err(DropReason::PerClientMax);
         }
-        if reaches(of_client.half_open, bounds.per_client_embryonic_max) {
+        if reaches(of_client.half_open as usize, bounds.per_client_embryonic_max) {
             return Err(DropReason::PerClientEmbryonicMax);
         }
         // The place of a flow that is over is taken by the new one.
-        let is_new = self.flows.get_mut(&key).is_none();
+        let is_new = old.is_none();
         if is_new && self.is_full() {
             return Err(DropReason::TableFull);
         }
@@ -360,17 +368,17 @@ impl Engine {
         let flow = Flow::new(self.numbers.0, syn, leg, personality, bounds.timeouts, now);
         self.numbers.0 += self.numbers.1;
         flow.tell_built(&mut self.reports);
-        if self.flows.insert(key, flow) {
+        if old.and_then(|old| self.flows.remove(old)).is_some() {
             self.counters.happened(Event::FlowEnded);
         }
-        Ok(())
+        Ok(self.flows.insert(key, flow))
     }
 
     /// Makes a place: the half-open connection that has waited for the longest time gives way. If
     /// the server has answered it, both ends are told; else the client's next SYN begins anew.
     fn forget_half_open(&mut self, now: Instant, outbox: &mut Outbox) {
         let oldest = self.flows.oldest_half_open();
-        let Some(mut flow) = oldest.and_then(|key| self.flows.remove(&key)) else {
+        let Some(mut flow) = oldest.and_then(|place| self.flows.remove(place)) else {
             return;
         };
         let is_to_be_told = flow.is_answered() || (self.relays_strangers() && !flow.is_over());
@@ -379,9 +387,10 @@ impl Engine {
         flow.tell_forgotten(now, &mut self.reports);
         if is_to_be_told {
             let (counters, reports) = (&mut self.counters, &mut self.reports);
+            let spare = &mut self.spare;
             let (offload, room) = (self.config.offload, Room::default());
             let mut context =
-                Context { now, outbox, counters, reports, offload, room, gso_size: None };
+                Context { now, outbox, counters, reports, spare, offload, room, gso_size: None };
             context.outbox.travel(flow.links());
             guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
         }
@@ -393,12 +402,12 @@ impl Engine {
         let left_before = outbox.len();
         let relays_strangers = self.relays_strangers();
         let (counters, offload) = (&mut self.counters, self.config.offload);
-        let reports = &mut self.reports;
+        let (reports, spare) = (&mut self.reports, &mut self.spare);
         self.fragments.expire(now, counters);
         self.flows.look(now, LOOKS_MAX, |flow| {
             let room = Room::default();
             let mut context =
-                Context { now, outbox, counters, reports, offload, room, gso_size: None };
+                Context { now, outbox, counters, reports, spare, offload, room, gso_size: None };
             context.outbox.travel(flow.links());
             guarded(flow, &mut context, None, |flow, context| {
                 if flow.deadline() > now {
@@ -435,23 +444,24 @@ impl Engine {
                 if filter == Filter::default() {
                     self.relayed = Relayed::new(self.config.seed);
                 }
-                for key in self.flows.keys() {
-                    if !self.flows.get(&key).is_some_and(|flow| filter.concerns(flow)) {
+                for place in self.flows.places() {
+                    if !self.flows.get(place).is_some_and(|flow| filter.concerns(flow)) {
                         continue;
                     }
-                    if let Some(flow) = self.flows.get_mut(&key) {
+                    if let Some(flow) = self.flows.get_mut(place) {
                         let mut context = Context {
                             now,
                             outbox,
                             counters: &mut self.counters,
                             reports: &mut self.reports,
+                            spare: &mut self.spare,
                             offload: self.config.offload,
                             room: Room::default(),
                             gso_size: None,
                         };
                         context.outbox.travel(flow.links());
                         guarded(flow, &mut context, None, |flow, context| flow.clear(context));
-                        self.flows.touch(&key);
+                        self.flows.touch(place);
                     }
                 }
             }

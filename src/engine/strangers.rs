@@ -87,15 +87,17 @@ impl Engine {
         let memory = self.config.bounds.memory;
         let flow = message.quote.and_then(|quote| {
             let key = FlowKey::new(link.segment(), quote.source, quote.destination);
-            self.flows.with_room(&key, memory).map(|(flow, room)| (key, quote, flow, room))
+            let place = self.flows.find(&key)?;
+            self.flows.with_room(place, memory).map(|(flow, room)| (place, quote, flow, room))
         });
-        if let Some((key, quote, flow, room)) = flow {
+        if let Some((place, quote, flow, room)) = flow {
             outbox.travel(flow.links_for(arrival));
             let mut context = Context {
                 now,
                 outbox,
                 counters: &mut self.counters,
                 reports: &mut self.reports,
+                spare: &mut self.spare,
                 offload: self.config.offload,
                 room,
                 gso_size: None,
@@ -103,7 +105,7 @@ impl Engine {
             let handled = guarded(flow, &mut context, None, |flow, context| {
                 flow.handle_icmp(leg, &quote, context)
             });
-            self.flows.touch(&key);
+            self.flows.touch(place);
             let (seq, ack) = handled.unwrap_or(Err(DropReason::FlowEnded))?;
             message.renumber(packet, seq, ack);
             self.counters.happened(Event::IcmpTranslated);

@@ -1,17 +1,29 @@
-//! The flow table and its timers.
+//! The flow table and its timers. No call does work that grows with the table: it lies in chunks
+//! ([`Slab`]), and its indices are many small hash tables, each of which grows and shrinks for itself.
 
 use core::hash::{BuildHasher, Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU64;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::DefaultHasher;
 
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+
+use super::slab::Slab;
 use crate::flow::{Flow, Room};
 use crate::limits::KEPT_CAPACITY_FLOWS;
 use crate::time::Instant;
 use crate::wire::packet::source_of;
 
+/// Hash tables of an index: with a million flows each has two thousand, and moves within 20 us or so.
+const SHARDS: usize = 512;
+
+/// Entries for which a small hash table keeps room when it is mostly empty.
+const KEPT_IN_SHARD: usize = KEPT_CAPACITY_FLOWS / SHARDS * 8;
+
 /// The VLAN and the two endpoints of a connection, without order: a [`SocketAddr`] takes half as much again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FlowKey {
     segment: u32,
     lower: (IpAddr, u16),
@@ -23,6 +35,41 @@ impl FlowKey {
     pub(super) fn new(segment: u32, a: SocketAddr, b: SocketAddr) -> Self {
         let (a, b) = ((a.ip(), a.port()), (b.ip(), b.port()));
         Self { segment, lower: a.min(b), upper: a.max(b) }
+    }
+
+    /// A hash that nobody can predict who does not know `seed`.
+    pub(super) fn hash(&self, seed: u64) -> u64 {
+        let (octets, len) = self.octets();
+        SipHasher13::new_with_keys(seed, !seed).hash(&octets[..len])
+    }
+
+    /// All of it in one piece: a hash that is fed field by field takes three times as long.
+    fn octets(&self) -> ([u8; 40], usize) {
+        let mut octets = [0; 40];
+        octets[..4].copy_from_slice(&self.segment.to_be_bytes());
+        let mut len = 4;
+        for (address, port) in [self.lower, self.upper] {
+            match address {
+                IpAddr::V4(address) => {
+                    octets[len..len + 4].copy_from_slice(&address.octets());
+                    len += 4;
+                }
+                IpAddr::V6(address) => {
+                    octets[len..len + 16].copy_from_slice(&address.octets());
+                    len += 16;
+                }
+            }
+            octets[len..len + 2].copy_from_slice(&port.to_be_bytes());
+            len += 2;
+        }
+        (octets, len)
+    }
+}
+
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (octets, len) = self.octets();
+        state.write(&octets[..len]);
     }
 }
 
@@ -53,39 +100,61 @@ impl BuildHasher for SeededState {
 
 #[derive(Debug)]
 struct Entry {
-    flow: Box<Flow>,
+    key: FlowKey,
+    flow: Flow,
     /// When the timers look at the flow.
     due: Instant,
     /// Its age among those whose handshake has not ended.
-    half_open: Option<u64>,
+    half_open: Option<NonZeroU64>,
+    /// Octets that the flow held when it was looked at last.
+    memory: u32,
+    hash: u32,
     /// It is not over: it counts as one of its client.
     is_live: bool,
-    /// Octets that the flow held when it was looked at last.
-    memory: usize,
 }
+
+/// The place of a flow in the table, until the next flow is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u32);
 
 /// Connections of one client that are not over.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OfClient {
     /// All of them.
-    pub(super) all: usize,
+    pub(super) all: u32,
     /// Those whose handshake has not ended.
-    pub(super) half_open: usize,
+    pub(super) half_open: u32,
+}
+
+/// Where an entry of the index leads to, with the hash of its key.
+#[derive(Debug, Clone, Copy)]
+struct Pointer {
+    hash: u32,
+    place: Place,
+}
+
+impl Pointer {
+    /// The hash within its shard.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 /// Flows by key, and by the time at which they want to be looked at. A flow's deadline moves with each
 /// packet; the timers look again when the old one has passed, so a packet costs them nothing.
 #[derive(Debug)]
 pub(super) struct FlowTable {
-    entries: HashMap<FlowKey, Entry, SeededState>,
+    seed: u64,
+    entries: Slab<Entry>,
+    /// By key.
+    index: Vec<HashTable<Pointer>>,
     /// One entry a flow.
-    due: BTreeSet<(Instant, FlowKey)>,
+    due: BTreeSet<(Instant, Place)>,
     /// Flows whose handshake has not ended, the oldest first.
-    half_open: BTreeMap<u64, FlowKey>,
+    half_open: BTreeMap<NonZeroU64, Place>,
     /// Flows that there ever were.
     born: u64,
-    /// By [`source_of`].
-    clients: HashMap<IpAddr, OfClient, SeededState>,
+    clients: Clients,
     /// Octets that all flows hold.
     memory: usize,
 }
@@ -94,11 +163,13 @@ impl FlowTable {
     /// An empty table.
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            entries: HashMap::with_hasher(SeededState(seed)),
+            seed,
+            entries: Slab::default(),
+            index: (0..SHARDS).map(|_| HashTable::new()).collect(),
             due: BTreeSet::new(),
             half_open: BTreeMap::new(),
             born: 0,
-            clients: HashMap::with_hasher(SeededState(seed)),
+            clients: Clients::new(seed),
             memory: 0,
         }
     }
@@ -119,84 +190,112 @@ impl FlowTable {
     }
 
     /// The one of them that is there for the longest time.
-    pub(super) fn oldest_half_open(&self) -> Option<FlowKey> {
-        self.half_open.first_key_value().map(|(_, key)| *key)
+    pub(super) fn oldest_half_open(&self) -> Option<Place> {
+        self.half_open.first_key_value().map(|(_, place)| *place)
     }
 
     /// The connections of `client`.
     pub(super) fn of_client(&self, client: IpAddr) -> OfClient {
-        self.clients.get(&source_of(client)).copied().unwrap_or_default()
+        self.clients.of(source_of(client))
     }
 
-    /// The flow of `key`.
-    pub(super) fn get_mut(&mut self, key: &FlowKey) -> Option<&mut Flow> {
-        self.entries.get_mut(key).map(|entry| &mut *entry.flow)
+    /// The place of the flow of `key`.
+    pub(super) fn find(&self, key: &FlowKey) -> Option<Place> {
+        let hash = key.hash(self.seed) as u32;
+        let shard = self.index.get(shard(hash))?;
+        let is_it = |pointer: &Pointer| {
+            pointer.hash == hash
+                && self.entries.get(pointer.place.0).is_some_and(|entry| entry.key == *key)
+        };
+        shard.find(Pointer::spread(hash), is_it).map(|pointer| pointer.place)
     }
 
-    /// The flow of `key`, and what it may take of `budget` octets.
-    pub(super) fn with_room(&mut self, key: &FlowKey, budget: usize) -> Option<(&mut Flow, Room)> {
+    /// The flow at that place.
+    pub(super) fn get(&self, place: Place) -> Option<&Flow> {
+        self.entries.get(place.0).map(|entry| &entry.flow)
+    }
+
+    /// The flow at that place.
+    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Flow> {
+        self.entries.get_mut(place.0).map(|entry| &mut entry.flow)
+    }
+
+    /// The flow at that place, and what it may take of `budget` octets.
+    pub(super) fn with_room(&mut self, place: Place, budget: usize) -> Option<(&mut Flow, Room)> {
         let total = self.memory;
-        self.entries.get_mut(key).map(|entry| {
-            let room = Room { held: entry.memory, total, budget };
-            (&mut *entry.flow, room)
+        self.entries.get_mut(place.0).map(|entry| {
+            let room = Room { held: entry.memory as usize, total, budget };
+            (&mut entry.flow, room)
         })
     }
 
-    /// Adds a flow, or replaces the one of the same key; says whether there was one.
-    pub(super) fn insert(&mut self, key: FlowKey, flow: Flow) -> bool {
-        let was_there = self.remove(&key).is_some();
+    /// Adds a flow whose key is not in the table.
+    pub(super) fn insert(&mut self, key: FlowKey, flow: Flow) -> Place {
         let due = flow.next_look();
         self.born += 1;
-        let entry = Entry {
-            due,
-            half_open: Some(self.born),
-            is_live: true,
-            memory: flow.memory(),
-            flow: Box::new(flow),
-        };
-        self.memory += entry.memory;
-        count(&mut self.clients, &entry, true);
-        self.entries.insert(key, entry);
-        self.due.insert((due, key));
-        self.half_open.insert(self.born, key);
-        was_there
+        let hash = key.hash(self.seed) as u32;
+        let half_open = NonZeroU64::new(self.born);
+        let memory = held_by(&flow);
+        self.memory += memory as usize;
+        let entry = Entry { key, flow, due, half_open, memory, hash, is_live: true };
+        self.clients.count(&entry, true);
+        let place = Place(self.entries.insert(entry));
+        if let Some(shard) = self.index.get_mut(shard(hash)) {
+            let rehash = |pointer: &Pointer| Pointer::spread(pointer.hash);
+            shard.insert_unique(Pointer::spread(hash), Pointer { hash, place }, rehash);
+        }
+        self.due.insert((due, place));
+        if let Some(age) = half_open {
+            self.half_open.insert(age, place);
+        }
+        place
     }
 
     /// Takes a flow out.
-    pub(super) fn remove(&mut self, key: &FlowKey) -> Option<Box<Flow>> {
-        let entry = self.entries.remove(key)?;
-        self.due.remove(&(entry.due, *key));
+    pub(super) fn remove(&mut self, place: Place) -> Option<Flow> {
+        let entry = self.entries.remove(place.0)?;
+        if let Some(shard) = self.index.get_mut(shard(entry.hash)) {
+            let hash = Pointer::spread(entry.hash);
+            if let Ok(found) = shard.find_entry(hash, |pointer| pointer.place == place) {
+                found.remove();
+            }
+            if shard.capacity() > KEPT_IN_SHARD && shard.len() < shard.capacity() / 4 {
+                let room = (2 * shard.len()).max(KEPT_IN_SHARD / 2);
+                shard.shrink_to(room, |pointer| Pointer::spread(pointer.hash));
+            }
+        }
+        self.due.remove(&(entry.due, place));
         if let Some(age) = entry.half_open {
             self.half_open.remove(&age);
         }
-        count(&mut self.clients, &entry, false);
-        self.memory = self.memory.saturating_sub(entry.memory);
+        self.clients.count(&entry, false);
+        self.memory = self.memory.saturating_sub(entry.memory as usize);
         Some(entry.flow)
     }
 
     /// Notes what a call has changed: the flow's deadline, what it holds, how far it has come.
-    pub(super) fn touch(&mut self, key: &FlowKey) {
-        let Some(entry) = self.entries.get_mut(key) else {
+    pub(super) fn touch(&mut self, place: Place) {
+        let Some(entry) = self.entries.get_mut(place.0) else {
             return;
         };
         let due = entry.flow.next_look();
         if due < entry.due {
-            self.due.remove(&(entry.due, *key));
-            self.due.insert((due, *key));
+            self.due.remove(&(entry.due, place));
+            self.due.insert((due, place));
             entry.due = due;
         }
-        let memory = entry.flow.memory();
-        self.memory = (self.memory + memory).saturating_sub(entry.memory);
+        let memory = held_by(&entry.flow);
+        self.memory = (self.memory + memory as usize).saturating_sub(entry.memory as usize);
         entry.memory = memory;
         let is_live = !entry.flow.is_over();
         let half_open = entry.half_open.filter(|_| !entry.flow.is_established());
         if (is_live, half_open) != (entry.is_live, entry.half_open) {
-            count(&mut self.clients, entry, false);
+            self.clients.count(entry, false);
             if let Some(age) = entry.half_open.filter(|_| half_open.is_none()) {
                 self.half_open.remove(&age);
             }
             (entry.is_live, entry.half_open) = (is_live, half_open);
-            count(&mut self.clients, entry, true);
+            self.clients.count(entry, true);
         }
     }
 
@@ -208,72 +307,94 @@ impl FlowTable {
     /// Looks at flows that want it, `budget` at most, and removes those whose deadline has passed.
     pub(super) fn look(&mut self, now: Instant, budget: usize, mut each: impl FnMut(&mut Flow)) {
         for _ in 0..budget {
-            let Some(&(at, key)) = self.due.first().filter(|(at, _)| *at <= now) else {
+            let Some(&(at, place)) = self.due.first().filter(|(at, _)| *at <= now) else {
                 return;
             };
-            let Some(entry) = self.entries.get_mut(&key) else {
-                self.due.remove(&(at, key));
+            let Some(entry) = self.entries.get_mut(place.0) else {
+                self.due.remove(&(at, place));
                 continue;
             };
             each(&mut entry.flow);
             if entry.flow.deadline() <= now {
-                self.remove(&key);
-                self.give_memory_back();
+                self.remove(place);
             } else {
-                self.due.remove(&(at, key));
+                self.due.remove(&(at, place));
                 entry.due = entry.flow.next_look();
-                self.due.insert((entry.due, key));
-                self.touch(&key);
+                self.due.insert((entry.due, place));
+                self.touch(place);
             }
         }
     }
 
-    /// After a crowd, the table is as small again as it was before.
-    fn give_memory_back(&mut self) {
-        let len = self.entries.len();
-        if self.entries.capacity() > KEPT_CAPACITY_FLOWS && len < self.entries.capacity() / 4 {
-            self.entries.shrink_to((2 * len).max(KEPT_CAPACITY_FLOWS / 2));
-        }
-        let len = self.clients.len();
-        if self.clients.capacity() > KEPT_CAPACITY_FLOWS && len < self.clients.capacity() / 4 {
-            self.clients.shrink_to((2 * len).max(KEPT_CAPACITY_FLOWS / 2));
-        }
-    }
-
-    /// The flow of `key`.
-    pub(super) fn get(&self, key: &FlowKey) -> Option<&Flow> {
-        self.entries.get(key).map(|entry| &*entry.flow)
-    }
-
     /// All flows, in the order in which they want to be looked at.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.due.iter().filter_map(|(_, key)| self.get(key))
+        self.due.iter().filter_map(|(_, place)| self.get(*place))
     }
 
-    /// The keys of all flows, in an order that does not depend on the seed.
-    pub(super) fn keys(&self) -> Vec<FlowKey> {
-        let mut keys: Vec<_> = self.due.iter().map(|(_, key)| *key).collect();
+    /// The places of all flows, in the order of their keys.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let entry = |place: Place| self.entries.get(place.0).map(|entry| (entry.key, place));
+        let mut keys: Vec<_> = self.due.iter().filter_map(|(_, place)| entry(*place)).collect();
         keys.sort_unstable();
-        keys
+        keys.into_iter().map(|(_, place)| place).collect()
     }
 }
 
-/// Counts a flow for its client, or no longer.
-fn count(clients: &mut HashMap<IpAddr, OfClient, SeededState>, entry: &Entry, comes: bool) {
-    if !entry.is_live {
-        return;
+/// Octets that a flow holds: far less than four billion.
+fn held_by(flow: &Flow) -> u32 {
+    u32::try_from(flow.memory()).unwrap_or(u32::MAX)
+}
+
+/// Which small table of an index has it: by the bits that the small tables use least.
+fn shard(hash: u32) -> usize {
+    (hash >> (u32::BITS - SHARDS.trailing_zeros())) as usize
+}
+
+/// Connections by client, who is known by [`source_of`].
+#[derive(Debug)]
+struct Clients {
+    state: SeededState,
+    shards: Vec<HashMap<IpAddr, OfClient, SeededState>>,
+}
+
+impl Clients {
+    fn new(seed: u64) -> Self {
+        let state = SeededState(seed);
+        let shards = (0..SHARDS).map(|_| HashMap::with_hasher(state)).collect();
+        Self { state, shards }
     }
-    let client = source_of(entry.flow.client().ip());
-    let half_open = usize::from(entry.half_open.is_some());
-    let counted = clients.entry(client).or_default();
-    if comes {
-        counted.all += 1;
-        counted.half_open += half_open;
-    } else {
+
+    fn shard(&self, client: IpAddr) -> usize {
+        shard((self.state.hash_one(client) >> 16) as u32)
+    }
+
+    fn of(&self, client: IpAddr) -> OfClient {
+        let shard = self.shards.get(self.shard(client));
+        shard.and_then(|shard| shard.get(&client)).copied().unwrap_or_default()
+    }
+
+    /// Counts a flow for its client, or no longer.
+    fn count(&mut self, entry: &Entry, comes: bool) {
+        if !entry.is_live {
+            return;
+        }
+        let client = source_of(entry.flow.client().ip());
+        let at = self.shard(client);
+        let Some(shard) = self.shards.get_mut(at) else { return };
+        let half_open = u32::from(entry.half_open.is_some());
+        let counted = shard.entry(client).or_default();
+        if comes {
+            counted.all += 1;
+            counted.half_open += half_open;
+            return;
+        }
         counted.all = counted.all.saturating_sub(1);
         counted.half_open = counted.half_open.saturating_sub(half_open);
         if counted.all == 0 {
-            clients.remove(&client);
+            shard.remove(&client);
+            if shard.capacity() > KEPT_IN_SHARD && shard.len() < shard.capacity() / 4 {
+                shard.shrink_to((2 * shard.len()).max(KEPT_IN_SHARD / 2));
+            }
         }
     }
 }
@@ -282,7 +403,7 @@ fn count(clients: &mut HashMap<IpAddr, OfClient, SeededState>, entry: &Entry, co
 /// room that hash tables and trees leave free. The half-open ones and their clients come on top.
 #[cfg(test)]
 pub(super) const fn octets_a_flow() -> usize {
-    let hashed = 2 * size_of::<(FlowKey, Entry)>() + 2 * size_of::<(IpAddr, OfClient)>();
-    let sorted = 2 * size_of::<(Instant, FlowKey)>() + 2 * size_of::<(u64, FlowKey)>();
-    size_of::<Flow>() + hashed + sorted
+    let hashed = 2 * size_of::<Pointer>() + 2 * size_of::<(IpAddr, OfClient)>();
+    let sorted = 2 * size_of::<(Instant, Place)>() + 2 * size_of::<(u64, Place)>();
+    size_of::<Option<Entry>>() + hashed + sorted
 }

@@ -26,7 +26,8 @@ pub(super) struct End {
     /// The newest TSval and TSecr of what it sent and was not ahead of a hole.
     pub(super) timestamps: Option<(u32, u32)>,
     /// TS.Recent as the receiver of what it sends keeps it, and since when.
-    recent: Option<(u32, Instant)>,
+    recent: Option<u32>,
+    since: Instant,
     /// The largest window that it has offered, in octets.
     window: u32,
     /// The highest TTL or hop limit that it has shown.
@@ -46,7 +47,8 @@ impl End {
             window_shift: options.window_shift,
             sack: options.sack_permitted,
             timestamps: options.timestamps,
-            recent: options.timestamps.map(|(value, _)| (value, now)),
+            recent: options.timestamps.map(|(value, _)| value),
+            since: now,
             window: u32::from(syn.window),
             hop_limit: syn.hop_limit,
             traffic_class: syn.traffic_class,
@@ -80,18 +82,19 @@ impl End {
     /// By how many ticks the receiver finds a segment with `value` too old; nothing if it does not
     /// (RFC 7323 section 5.3). Some hosts send zeros with their SYN.
     pub(super) fn ticks_behind(&self, value: u32, now: Instant) -> Option<i32> {
-        let (recent, since) = self.recent.filter(|&(recent, _)| recent != 0)?;
+        let recent = self.recent.filter(|&recent| recent != 0)?;
         let behind = recent.wrapping_sub(value).cast_signed();
-        (behind > TIMESTAMP_TICKS_BEHIND && now.since(since) < TIMESTAMP_LIFE).then_some(behind)
+        (behind > TIMESTAMP_TICKS_BEHIND && now.since(self.since) < TIMESTAMP_LIFE)
+            .then_some(behind)
     }
 
     /// Takes `value` for TS.Recent: the segment starts where the receiver has acknowledged
     /// (RFC 7323 section 5.3, R3).
     pub(super) fn advance_recent(&mut self, value: u32, now: Instant) {
-        if self.recent.is_some_and(|(recent, since)| {
-            value.wrapping_sub(recent).cast_signed() >= 0 || now.since(since) >= TIMESTAMP_LIFE
-        }) {
-            self.recent = Some((value, now));
+        let is_over = now.since(self.since) >= TIMESTAMP_LIFE;
+        let is_newer = |recent| is_over || value.wrapping_sub(recent).cast_signed() >= 0;
+        if self.recent.is_some_and(is_newer) {
+            (self.recent, self.since) = (Some(value), now);
         }
     }
 

@@ -5,7 +5,6 @@ use super::half::Half;
 use super::{Context, Flow, Stage};
 use crate::counters::{DropReason, Event};
 use crate::direction::Direction;
-use crate::inspect::{ClientJudge, ServerJudge};
 use crate::report::{Ending, Severity, What};
 use crate::smtp::Session;
 use crate::stream::{Offset, Round};
@@ -104,8 +103,7 @@ impl Flow {
         self.halves.to_client = Half::default();
         self.halves.to_client.open_window(syn.window);
         self.session = Session::default();
-        self.client_judge = ClientJudge::default();
-        self.server_judge = ServerJudge::default();
+        self.judges = None;
     }
 
     /// A SYN/ACK, from the server.

@@ -5,9 +5,9 @@
 
 use super::{Context, Flow, Stage};
 use crate::counters::{DropReason, Event};
-use crate::direction::{Direction, Leg};
+use crate::direction::{ByDirection, Direction, Leg};
 use crate::limits::{PATH_MTU_LIFE, PATH_MTU_MIN_IPV4, PATH_MTU_MIN_IPV6};
-use crate::stream::{Offset, Round, Span};
+use crate::stream::{Blank, Offset, Round, Span};
 use crate::tcp::Seq;
 use crate::time::Instant;
 use crate::wire::icmp::Quote;
@@ -17,6 +17,14 @@ use crate::wire::icmp::Quote;
 pub(super) struct PathMtu {
     mtu: u16,
     until: Instant,
+}
+
+/// Those of both directions.
+#[derive(Debug, Default)]
+pub(super) struct PathMtus(ByDirection<Option<PathMtu>>);
+
+impl Blank for PathMtus {
+    const BLANK: &'static Self = &Self(ByDirection { to_server: None, to_client: None });
 }
 
 impl Flow {
@@ -90,7 +98,7 @@ impl Flow {
         self.forget_old_paths(context.now);
         // Whatever length the error quotes, no segment was longer.
         let most = usize::from(self.segment_size(direction, 0));
-        let path = &mut self.path_mtu[direction];
+        let path = &mut self.path_mtu.0[direction];
         // One that names more than is believed says nothing of the narrower link.
         if path.is_none_or(|path| mtu <= path.mtu) {
             *path = Some(PathMtu { mtu, until: context.now + PATH_MTU_LIFE });
@@ -105,17 +113,22 @@ impl Flow {
 
     /// Gives wider packets a try once no error has named an MTU for long.
     pub(super) fn forget_old_paths(&mut self, now: Instant) {
-        for path in [&mut self.path_mtu.to_server, &mut self.path_mtu.to_client] {
-            if path.is_some_and(|path| path.until <= now) {
-                *path = None;
-            }
+        if self.path_mtu.is_blank() {
+            return;
+        }
+        let PathMtus(paths) = &mut *self.path_mtu;
+        for path in [&mut paths.to_server, &mut paths.to_client] {
+            path.take_if(|path| path.until <= now);
+        }
+        if paths.to_server.is_none() && paths.to_client.is_none() {
+            self.path_mtu.clear();
         }
     }
 
     /// Octets of payload that fit the path in `direction`, beside `options` octets of TCP options.
     pub(super) fn path_room(&self, direction: Direction, options: usize) -> u16 {
         let headers = if self.connection.client.is_ipv6() { 40 + 20 } else { 20 + 20 };
-        let mtu = self.path_mtu[direction].map_or(u16::MAX, |path| path.mtu);
+        let mtu = self.path_mtu.0[direction].map_or(u16::MAX, |path| path.mtu);
         mtu.saturating_sub(headers + (options as u16).min(40)).max(1)
     }
 }

@@ -32,7 +32,8 @@ impl Flow {
     /// Octets that the flow holds beyond its own size.
     pub fn memory(&self) -> usize {
         let halves = [Direction::ToServer, Direction::ToClient].map(|d| self.halves[d].memory());
-        self.session.memory() + self.client_judge.memory() + halves.iter().sum::<usize>()
+        let judges = self.judges.as_ref().map_or(0, |judges| judges.memory());
+        self.session.memory() + judges + halves.iter().sum::<usize>()
     }
 }
 

@@ -13,6 +13,7 @@ mod memory;
 mod recovery;
 mod repair;
 mod send;
+mod spare;
 mod stand_in;
 mod tell;
 mod view;
@@ -25,12 +26,11 @@ use std::sync::Arc;
 
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::{ByDirection, Direction, Leg};
-use crate::inspect::{ClientJudge, ServerJudge};
 use crate::limits;
 use crate::policy::{Personality, Timeouts};
 use crate::report::{Connection, Ending, Reports, Severity, What};
 use crate::smtp::Session;
-use crate::stream::Offset;
+use crate::stream::{Offset, Seldom};
 use crate::time::Instant;
 use crate::wire::link::{Arrival, Link, Links};
 use crate::wire::outbox::Outbox;
@@ -39,8 +39,10 @@ use crate::wire::packet::{Headers, flags};
 use end::End;
 use half::Half;
 use handshake::Reborn;
-use icmp::PathMtu;
+use icmp::PathMtus;
 pub use memory::Room;
+use spare::Judges;
+pub use spare::Spare;
 use tell::Life;
 pub use view::View;
 
@@ -55,6 +57,8 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
     /// Where things are told.
     pub reports: &'a mut Reports,
+    /// What it needs for a while.
+    pub spare: &'a mut Spare,
     /// Whether the device takes super-segments and partial checksums.
     pub offload: bool,
     /// What the flow may take of the memory that all share.
@@ -84,23 +88,45 @@ enum Stage {
     Ended,
 }
 
+/// The time-outs in milliseconds, for a [`Duration`] takes 16 octets.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    embryonic: u32,
+    conn: u32,
+    half_closed: u32,
+}
+
+impl Patience {
+    fn new(timeouts: Timeouts) -> Self {
+        let short = |long: Duration| u32::try_from(long.as_millis()).unwrap_or(u32::MAX);
+        let Timeouts { embryonic, conn, half_closed } = timeouts;
+        Self { embryonic: short(embryonic), conn: short(conn), half_closed: short(half_closed) }
+    }
+
+    fn long(millis: u32) -> Duration {
+        Duration::from_millis(millis.into())
+    }
+}
+
+const _: () = assert!(limits::TIMEOUT_MAX.as_millis() <= u32::MAX as u128);
+
 /// One connection.
 #[derive(Debug)]
 pub struct Flow {
     connection: Connection,
     personality: Arc<Personality>,
-    timeouts: Timeouts,
+    timeouts: Patience,
     stage: Stage,
     /// The end that sends in a direction.
     ends: ByDirection<End>,
     /// The octets that travel in a direction.
     halves: ByDirection<Half>,
     session: Session,
-    client_judge: ClientJudge,
-    server_judge: ServerJudge,
+    /// Absent while they are at rest.
+    judges: Option<Box<Judges>>,
     deadline: Instant,
     /// The smallest MTU that ICMP errors have lately named for a direction.
-    path_mtu: ByDirection<Option<PathMtu>>,
+    path_mtu: Seldom<PathMtus>,
     /// A SYN that passed while the connection lives. When the server answers it, the old
     /// connection was dead and this is the new one.
     reborn: Option<Box<Reborn>>,
@@ -131,15 +157,14 @@ impl Flow {
                 client_leg: leg,
             },
             personality,
-            timeouts,
+            timeouts: Patience::new(timeouts),
             stage: Stage::SynSent,
             ends: ByDirection::default(),
             halves: ByDirection::default(),
             session: Session::default(),
-            client_judge: ClientJudge::default(),
-            server_judge: ServerJudge::default(),
+            judges: None,
             deadline: now + timeouts.embryonic,
-            path_mtu: ByDirection::default(),
+            path_mtu: Seldom::default(),
             reborn: None,
             life: Life::new(now),
             is_dropped: false,
@@ -178,7 +203,7 @@ impl Flow {
 
     /// When the flow wants to be looked at next: [`Flow::ring`] it, or forget it.
     pub fn next_look(&self) -> Instant {
-        let alarms = [self.halves.to_server.repairs.alarm, self.halves.to_client.repairs.alarm];
+        let alarms = [self.halves.to_server.repairs.alarm(), self.halves.to_client.repairs.alarm()];
         alarms.into_iter().flatten().fold(self.deadline, Instant::min)
     }
 
@@ -351,8 +376,7 @@ impl Flow {
         self.life.ending = Some(Ending::Fault);
         self.halves = ByDirection::default();
         self.session = Session::default();
-        self.client_judge = ClientJudge::default();
-        self.server_judge = ServerJudge::default();
+        self.judges = None;
         self.reborn = None;
         self.deadline = context.now + self.lifetime();
         if let Some(last) = last {
@@ -372,9 +396,11 @@ impl Flow {
         let is_half_closed = self.halves.to_server.fin_sent || self.halves.to_client.fin_sent;
         match self.stage {
             _ if self.is_over() => limits::CLOSED_TIMEOUT,
-            Stage::SynSent | Stage::SynReceived => self.timeouts.embryonic,
-            _ if is_half_closed => self.timeouts.half_closed,
-            Stage::Established | Stage::Reset { .. } | Stage::Ended => self.timeouts.conn,
+            Stage::SynSent | Stage::SynReceived => Patience::long(self.timeouts.embryonic),
+            _ if is_half_closed => Patience::long(self.timeouts.half_closed),
+            Stage::Established | Stage::Reset { .. } | Stage::Ended => {
+                Patience::long(self.timeouts.conn)
+            }
         }
     }
 }

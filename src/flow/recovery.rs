@@ -172,7 +172,7 @@ impl Flow {
         for direction in [Direction::ToServer, Direction::ToClient] {
             let size = usize::from(self.segment_size(direction, 12));
             let half = &mut self.halves[direction];
-            if half.repairs.alarm.is_none_or(|at| at > context.now) {
+            if half.repairs.alarm().is_none_or(|at| at > context.now) {
                 continue;
             }
             if self.stage == Stage::Ended {

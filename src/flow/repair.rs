@@ -9,7 +9,7 @@ use crate::limits::{
     REPAIR_AFTER, REPAIR_AFTER_MAX, REPAIR_PAUSE_MAX, REPAIR_SEGMENTS_MAX, REPAIRS_MAX,
     REPORTED_SPANS_MAX,
 };
-use crate::stream::{Offset, Span};
+use crate::stream::{Blank, Offset, Seldom, Span};
 use crate::time::Instant;
 
 /// Segments beyond a hole that show that it is none of reordering (RFC 6675 section 2, DupThresh).
@@ -29,6 +29,17 @@ struct Repair {
 /// What is known of the way to one receiver. All offsets are edited.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
+    /// Nothing, while nothing is lost or promised.
+    record: Seldom<Record>,
+    /// Octets whose acknowledgement is timed, and since when.
+    timing: Option<(Offset, Instant)>,
+    /// The smoothed time from here to the receiver and back in microseconds (RFC 6298, with a gain of 1/4).
+    round_trip: u32,
+}
+
+/// What the receiver lacks, and what was done about it.
+#[derive(Debug, Default)]
+struct Record {
     /// What the receiver has reported to have beyond its acknowledgement, in order, apart.
     reported: Vec<Span>,
     /// Repeats whose fate is not known.
@@ -37,15 +48,23 @@ pub(super) struct Repairs {
     /// The order of the last repair that is known to have arrived.
     arrived: u64,
     /// When to repeat what was promised, should the receiver have said nothing till then.
-    pub(super) alarm: Option<Instant>,
+    alarm: Option<Instant>,
     /// How often that was done in a row, and where the receiver stood when the alarm was set.
     alarms: (u32, Offset),
     /// How often nothing answered.
     unanswered: u32,
-    /// Octets whose acknowledgement is timed, and since when.
-    timing: Option<(Offset, Instant)>,
-    /// The smoothed time from here to the receiver and back (RFC 6298, with a gain of 1/4).
-    round_trip: Duration,
+}
+
+impl Blank for Record {
+    const BLANK: &'static Self = &Self {
+        reported: Vec::new(),
+        on_their_way: Vec::new(),
+        orders: 0,
+        arrived: 0,
+        alarm: None,
+        alarms: (0, Offset::ZERO),
+        unanswered: 0,
+    };
 }
 
 /// What is to be done when the alarm has gone off.
@@ -60,15 +79,15 @@ pub(super) enum Ring {
 impl Repairs {
     /// The receiver has acknowledged everything before `una` and reports `blocks`.
     pub(super) fn hear(&mut self, una: Offset, blocks: &[Span]) {
-        if !self.reported.is_empty() {
-            self.reported.retain(|span| span.end > una);
+        if self.record.is_blank() && blocks.is_empty() {
+            return;
         }
+        self.record.reported.retain(|span| span.end > una);
         for block in blocks.iter().filter(|block| block.end > una && !block.is_empty()) {
             self.report(*block);
         }
-        let reported = &self.reported;
-        let arrived = &mut self.arrived;
-        self.on_their_way.retain(|repair| {
+        let Record { reported, arrived, on_their_way, .. } = &mut *self.record;
+        on_their_way.retain(|repair| {
             let next = reported.partition_point(|span| span.start <= repair.span.start);
             let before = next.checked_sub(1).and_then(|index| reported.get(index));
             let is_here =
@@ -78,32 +97,48 @@ impl Repairs {
             }
             !is_here
         });
+        self.forget();
+    }
+
+    /// Where nothing is lost or promised any more, nothing is remembered.
+    fn forget(&mut self) {
+        let Record { reported, on_their_way, alarm, .. } = &*self.record;
+        if reported.is_empty() && on_their_way.is_empty() && alarm.is_none() {
+            self.record.clear();
+        }
+    }
+
+    /// When to repeat what was promised, should the receiver have said nothing till then.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        self.record.alarm
     }
 
     /// Joins a block with those before.
     fn report(&mut self, mut block: Span) {
-        self.reported.retain(|span| {
+        self.record.reported.retain(|span| {
             let is_apart = span.end < block.start || block.end < span.start;
             if !is_apart {
                 block = Span { start: block.start.min(span.start), end: block.end.max(span.end) };
             }
             is_apart
         });
-        if self.reported.len() < REPORTED_SPANS_MAX {
-            let at = self.reported.partition_point(|span| span.start < block.start);
-            self.reported.insert(at, block);
+        if self.record.reported.len() < REPORTED_SPANS_MAX {
+            let at = self.record.reported.partition_point(|span| span.start < block.start);
+            self.record.reported.insert(at, block);
         }
     }
 
     /// What the receiver has reported to have beyond its acknowledgement.
     pub(super) fn reported(&self) -> &[Span] {
-        &self.reported
+        &self.record.reported
     }
 
     /// What the receiver lacks before the last octet that it has reported.
     pub(super) fn holes(&self, una: Offset) -> impl Iterator<Item = Span> {
-        let ends = [una].into_iter().chain(self.reported.iter().map(move |span| span.end.max(una)));
-        ends.zip(&self.reported).map(|(start, span)| Span { start, end: span.start.max(start) })
+        let ends =
+            [una].into_iter().chain(self.record.reported.iter().map(move |span| span.end.max(una)));
+        ends.zip(&self.record.reported)
+            .map(|(start, span)| Span { start, end: span.start.max(start) })
     }
 
     /// What has been lost on its way to the receiver and has to be repeated now: holes below
@@ -116,15 +151,15 @@ impl Repairs {
         now: Instant,
     ) -> Vec<Span> {
         let mut due = Vec::new();
-        let Some(top) = self.reported.last().map(|span| span.end) else {
+        let Some(top) = self.record.reported.last().map(|span| span.end) else {
             return due;
         };
         if una >= promised {
             return due;
         }
         let patience = self.patience();
-        let arrived = self.arrived;
-        self.on_their_way.retain(|repair| {
+        let arrived = self.record.arrived;
+        self.record.on_their_way.retain(|repair| {
             repair.order >= arrived && repair.sent >= top && now.since(repair.at) < patience
         });
         let mut room = REPAIR_SEGMENTS_MAX * size;
@@ -137,7 +172,7 @@ impl Repairs {
             }
             let hole = Span { start: hole.start, end: hole.end.min(promised) };
             let mut pieces = vec![hole];
-            for repair in &self.on_their_way {
+            for repair in &self.record.on_their_way {
                 if repair.span.start < hole.end && hole.start < repair.span.end {
                     pieces = subtract(&pieces, repair.span);
                 }
@@ -158,20 +193,21 @@ impl Repairs {
     }
 
     fn note_repeat(&mut self, span: Span, sent: Offset, now: Instant) {
-        self.orders += 1;
-        if self.on_their_way.len() < 2 * REPORTED_SPANS_MAX {
-            self.on_their_way.push(Repair { span, at: now, sent, order: self.orders });
+        let record = &mut *self.record;
+        record.orders += 1;
+        if record.on_their_way.len() < 2 * REPORTED_SPANS_MAX {
+            record.on_their_way.push(Repair { span, at: now, sent, order: record.orders });
         }
     }
 
     /// Takes the time of the way to the receiver and back.
     pub(super) fn measure(&mut self, una: Offset, sent: Offset, now: Instant) {
-        let top = self.reported.last().map_or(una, |span| span.end.max(una));
+        let top = self.record.reported.last().map_or(una, |span| span.end.max(una));
         match self.timing {
             Some((end, since)) if top >= end => {
-                let took = now - since;
-                let is_first = self.round_trip.is_zero();
-                self.round_trip = if is_first { took } else { (self.round_trip * 3 + took) / 4 };
+                let (took, before) = ((now - since).as_micros(), u128::from(self.round_trip));
+                let smooth = if before == 0 { took } else { (before * 3 + took) / 4 };
+                self.round_trip = u32::try_from(smooth).unwrap_or(u32::MAX);
                 self.timing = None;
             }
             None if top < sent => self.timing = Some((sent, now)),
@@ -181,27 +217,30 @@ impl Repairs {
 
     /// How long the receiver may take to answer before what it was sent counts as lost.
     fn patience(&self) -> Duration {
-        (2 * self.round_trip).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
+        (2 * Duration::from_micros(self.round_trip.into())).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
     }
 
     /// Sets or clears the alarm: when the last of what was promised gets lost, nothing behind it
     /// shows that.
     pub(super) fn watch(&mut self, una: Offset, promised: Offset, now: Instant) {
         if una >= promised {
-            self.alarm = None;
-        } else if self.alarm.is_none() || self.alarms.1 != una {
-            self.alarms = (0, una);
-            self.unanswered = 0;
-            self.alarm = Some(now + self.patience());
+            if !self.record.is_blank() {
+                self.record.alarm = None;
+                self.forget();
+            }
+        } else if self.record.alarm.is_none() || self.record.alarms.1 != una {
+            self.record.alarms = (0, una);
+            self.record.unanswered = 0;
+            self.record.alarm = Some(now + self.patience());
         }
     }
 
     /// The receiver had no room and says whether it has now: it is not gone (RFC 9293 section 3.8.6.1,
     /// MUST-37), and what it threw away till then need not wait for the long pause between probes.
     pub(super) fn hear_of_room(&mut self, has_room: bool) {
-        self.unanswered = 0;
-        if has_room {
-            self.alarm = None;
+        if !self.record.is_blank() {
+            self.record.unanswered = 0;
+            self.record.alarm = self.record.alarm.filter(|_| !has_room);
         }
     }
 
@@ -213,32 +252,33 @@ impl Repairs {
         size: usize,
         now: Instant,
     ) -> Ring {
-        self.alarms.0 = self.alarms.0.saturating_add(1);
-        self.unanswered += 1;
-        if self.unanswered > REPAIRS_MAX {
-            self.alarm = None;
+        self.record.alarms.0 = self.record.alarms.0.saturating_add(1);
+        self.record.unanswered += 1;
+        if self.record.unanswered > REPAIRS_MAX {
+            self.record.alarm = None;
             return Ring::GiveUp;
         }
-        if self.reported.first().is_some_and(|span| span.start <= una) {
+        if self.record.reported.first().is_some_and(|span| span.start <= una) {
             // It would have acknowledged that if it had not discarded it (RFC 2018 section 8).
-            self.reported.clear();
+            self.record.reported.clear();
         }
-        let pause = self.patience() * (1 << self.alarms.0.min(16));
-        self.alarm = Some(now + pause.min(REPAIR_PAUSE_MAX));
+        let pause = self.patience() * (1 << self.record.alarms.0.min(16));
+        self.record.alarm = Some(now + pause.min(REPAIR_PAUSE_MAX));
         let hole = self.holes(una).next().map_or(sent, |hole| hole.end);
         let first = Span { start: una, end: hole.min(una + size) };
         let end = promised.min(sent);
-        let is_missing = self.reported.last().is_none_or(|span| span.end < end);
+        let is_missing = self.record.reported.last().is_none_or(|span| span.end < end);
         let last = Span { start: first.end.max(end - size), end };
-        self.on_their_way.clear();
+        self.record.on_their_way.clear();
         self.note_repeat(first, sent, now);
         Ring::Repeat([first, if is_missing { last } else { Span::default() }])
     }
 
     /// Octets of memory that it takes.
     pub(super) fn memory(&self) -> usize {
-        self.reported.capacity() * size_of::<Span>()
-            + self.on_their_way.capacity() * size_of::<Repair>()
+        self.record.memory()
+            + self.record.reported.capacity() * size_of::<Span>()
+            + self.record.on_their_way.capacity() * size_of::<Repair>()
     }
 
     /// Gives all memory back.
@@ -269,7 +309,7 @@ mod tests {
 
     /// A receiver that has reported `blocks`, a round trip of 20 ms away.
     fn receiver(una: u64, blocks: &[Span]) -> Repairs {
-        let mut repairs = Repairs { round_trip: Duration::from_millis(20), ..Repairs::default() };
+        let mut repairs = Repairs { round_trip: 20_000, ..Repairs::default() };
         repairs.hear(Offset::new(una), blocks);
         repairs
     }
@@ -349,41 +389,41 @@ mod tests {
         let mut repairs = receiver(10, &[]);
         let offsets = (Offset::new(10), Offset::new(PROMISED), Offset::new(150));
         repairs.watch(offsets.0, offsets.1, at(0));
-        assert_eq!(repairs.alarm, Some(at(40)));
+        assert_eq!(repairs.record.alarm, Some(at(40)));
         let ring = repairs.ring(offsets, SIZE, at(40));
         assert_eq!(ring, Ring::Repeat([span(10, 20), span(140, 150)]));
-        assert_eq!(repairs.alarm, Some(at(120)));
+        assert_eq!(repairs.record.alarm, Some(at(120)));
         let mut last = at(120);
         while repairs.ring(offsets, SIZE, last) != Ring::GiveUp {
-            assert!(repairs.alarm.unwrap() - last <= REPAIR_PAUSE_MAX);
-            last = repairs.alarm.unwrap();
+            assert!(repairs.record.alarm.unwrap() - last <= REPAIR_PAUSE_MAX);
+            last = repairs.record.alarm.unwrap();
         }
         assert!(last > at(100_000), "RFC 9293 section 3.8.3: R2 is at least 100 seconds");
         repairs.hear(Offset::new(20), &[]);
         repairs.watch(Offset::new(20), offsets.1, last);
-        assert_eq!(repairs.alarm, Some(last + Duration::from_millis(40)), "it lives");
+        assert_eq!(repairs.record.alarm, Some(last + Duration::from_millis(40)), "it lives");
         repairs.watch(offsets.1, offsets.1, last);
-        assert_eq!(repairs.alarm, None);
+        assert_eq!(repairs.record.alarm, None);
     }
 
     #[test]
     fn reports_join_and_are_bounded() {
         let mut repairs = receiver(0, &[span(10, 20), span(30, 40), span(20, 30)]);
-        assert_eq!(repairs.reported, [span(10, 40)]);
+        assert_eq!(repairs.record.reported, [span(10, 40)]);
         assert_eq!(repairs.holes(Offset::new(5)).collect::<Vec<_>>(), [span(5, 10)]);
         for n in 0..2 * REPORTED_SPANS_MAX as u64 {
             repairs.hear(Offset::ZERO, &[span(100 + 2 * n, 101 + 2 * n)]);
         }
-        assert_eq!(repairs.reported.len(), REPORTED_SPANS_MAX);
+        assert_eq!(repairs.record.reported.len(), REPORTED_SPANS_MAX);
     }
 
     #[test]
     fn only_what_lies_beyond_the_acknowledgement_stays_reported() {
         let mut repairs = receiver(50, &[span(40, 50), span(60, 60), span(10, 20)]);
-        assert!(repairs.reported.is_empty());
+        assert!(repairs.record.reported.is_empty());
         repairs.hear(Offset::new(50), &[span(60, 70), span(80, 90)]);
         repairs.hear(Offset::new(70), &[]);
-        assert_eq!(repairs.reported, [span(80, 90)]);
+        assert_eq!(repairs.record.reported, [span(80, 90)]);
     }
 
     #[test]
@@ -399,7 +439,7 @@ mod tests {
         let mut repairs = Repairs::default();
         let mut measure = |una: u64, sent: u64, now: u64| {
             repairs.measure(Offset::new(una), Offset::new(sent), at(now));
-            repairs.round_trip
+            Duration::from_micros(repairs.round_trip.into())
         };
         let millis = Duration::from_millis;
         measure(0, 100, 0);
@@ -411,7 +451,7 @@ mod tests {
         measure(200, 300, 80);
         repairs.hear(Offset::new(200), &[span(250, 300)]);
         repairs.measure(Offset::new(200), Offset::new(300), at(105));
-        assert_eq!(repairs.round_trip, millis(25), "what was reported has arrived");
+        assert_eq!(repairs.round_trip, 25_000, "what was reported has arrived");
         assert_eq!(repairs.timing, None);
     }
 
@@ -420,7 +460,7 @@ mod tests {
         let mut repairs = receiver(10, &[]);
         let mut watch = |una: u64, now: u64| {
             repairs.watch(Offset::new(una), Offset::new(PROMISED), at(now));
-            repairs.alarm
+            repairs.record.alarm
         };
         assert_eq!(watch(10, 0), Some(at(40)));
         assert_eq!(watch(10, 30), Some(at(40)));
@@ -448,12 +488,13 @@ mod tests {
         for _ in 0..3 * REPORTED_SPANS_MAX {
             repairs.note_repeat(span(0, 10), Offset::new(100), at(0));
         }
-        assert_eq!(repairs.on_their_way.len(), 2 * REPORTED_SPANS_MAX);
-        repairs.reported.shrink_to_fit();
-        repairs.on_their_way.shrink_to_fit();
+        assert_eq!(repairs.record.on_their_way.len(), 2 * REPORTED_SPANS_MAX);
+        repairs.record.reported.shrink_to_fit();
+        repairs.record.on_their_way.shrink_to_fit();
         let repeats = 2 * REPORTED_SPANS_MAX * size_of::<Repair>();
-        assert_eq!(repairs.memory(), 3 * size_of::<Span>() + repeats);
+        let reports = 3 * size_of::<Span>();
+        assert_eq!(repairs.memory(), size_of::<Record>() + reports + repeats);
         repairs.free();
-        assert_eq!((repairs.memory(), repairs.round_trip), (0, Duration::from_millis(20)));
+        assert_eq!((repairs.memory(), repairs.round_trip), (0, 20_000));
     }
 }

@@ -13,11 +13,20 @@
 //! Read first: RFC 2018, RFC 5681 section 4.2, RFC 7323 section 4.3, RFC 8985.
 
 use crate::limits::REPORTED_SPANS_MAX;
-use crate::stream::{Offset, Span};
+use crate::stream::{Blank, Offset, Seldom, Span};
 
 /// What the guard has told one sender on its own account. All offsets are original.
 #[derive(Debug, Default)]
 pub(super) struct StandIn {
+    told: Seldom<Told>,
+    /// The TSval of the newest segment that began at or before what was acknowledged (RFC 7323
+    /// section 4.3).
+    ts_recent: Option<u32>,
+}
+
+/// The same, of a guard that has stood in.
+#[derive(Debug, Default)]
+struct Told {
     /// The sender was told that everything before has arrived.
     promised: Offset,
     /// Holes that the sender knows of from the receiver, in order: it will fill them. To say that
@@ -28,74 +37,79 @@ pub(super) struct StandIn {
     is_standing: bool,
     /// It has done so at least once.
     has_stood: bool,
-    /// The TSval of the newest segment that began at or before what was acknowledged (RFC 7323
-    /// section 4.3).
-    ts_recent: Option<u32>,
+}
+
+impl Blank for Told {
+    const BLANK: &'static Self =
+        &Self { promised: Offset::ZERO, holes: Vec::new(), is_standing: false, has_stood: false };
 }
 
 impl StandIn {
     /// Whether the guard answers now.
     pub(super) fn is_standing(&self) -> bool {
-        self.is_standing
+        self.told.is_standing
     }
 
     /// Whether the guard has ever answered: then reports of repeats may be about its own.
     pub(super) fn has_stood(&self) -> bool {
-        self.has_stood
+        self.told.has_stood
     }
 
     /// Up to where the guard has acknowledged by itself.
     pub(super) fn promised(&self) -> Offset {
-        self.promised
+        self.told.promised
     }
 
     /// Begins to answer; the sender knows of `holes`.
     pub(super) fn begin(&mut self, holes: impl Iterator<Item = Span>) {
-        if !self.is_standing {
-            self.is_standing = true;
-            self.has_stood = true;
-            self.holes = holes.filter(|hole| !hole.is_empty()).collect();
+        if !self.told.is_standing {
+            self.told.is_standing = true;
+            self.told.has_stood = true;
+            self.told.holes = holes.filter(|hole| !hole.is_empty()).collect();
         }
     }
 
     /// The sender has filled `span` again, or the receiver has reported it: it came late.
     pub(super) fn refill(&mut self, span: Span) {
-        let next = self.holes.partition_point(|hole| hole.end <= span.start);
-        if self.holes.get(next).is_none_or(|hole| span.end <= hole.start) {
+        let next = self.told.holes.partition_point(|hole| hole.end <= span.start);
+        if self.told.holes.get(next).is_none_or(|hole| span.end <= hole.start) {
             return;
         }
-        self.holes = subtract(&self.holes, span);
+        self.told.holes = subtract(&self.told.holes, span);
         // One octet in the middle of a hole makes two of it. Those that are too many count as
         // filled: the store has them.
-        self.holes.truncate(REPORTED_SPANS_MAX);
+        self.told.holes.truncate(REPORTED_SPANS_MAX);
     }
 
     /// The receiver has acknowledged everything before `ack`.
     pub(super) fn receiver_has(&mut self, ack: Offset) {
-        if !self.holes.is_empty() {
+        if !self.told.holes.is_empty() {
             self.refill(Span { start: Offset::ZERO, end: ack });
         }
     }
 
     /// How far the guard can acknowledge when everything before `front` is here; it promises that.
     pub(super) fn promise(&mut self, front: Offset) -> Offset {
-        let ack = self.holes.first().map_or(front, |hole| hole.start.min(front));
-        self.promised = self.promised.max(ack);
-        self.promised
+        let ack = self.told.holes.first().map_or(front, |hole| hole.start.min(front));
+        self.told.promised = self.told.promised.max(ack);
+        self.told.promised
     }
 
     /// The receiver has `span`, which begins in what was promised and goes beyond: told bare, it
     /// would look as if the receiver had thrown it away (RFC 2018 section 8).
     pub(super) fn extend(&mut self, span: Span, front: Offset) {
-        if span.start <= self.promised && self.promised < span.end && self.holes.is_empty() {
-            self.promised = span.end.min(front).max(self.promised);
+        if span.start <= self.told.promised
+            && self.told.promised < span.end
+            && self.told.holes.is_empty()
+        {
+            self.told.promised = span.end.min(front).max(self.told.promised);
         }
     }
 
     /// Ends when no hole is left.
     pub(super) fn end_without_holes(&mut self, has_hole: bool) {
-        if self.holes.is_empty() && !has_hole {
-            self.is_standing = false;
+        if self.told.holes.is_empty() && !has_hole {
+            self.told.is_standing = false;
         }
     }
 
@@ -105,8 +119,8 @@ impl StandIn {
         front: Offset,
         ahead: impl Iterator<Item = Span>,
     ) -> impl Iterator<Item = Span> {
-        let nexts = self.holes.iter().skip(1).map(|hole| hole.start).chain(Some(front));
-        let between = self.holes.iter().zip(nexts);
+        let nexts = self.told.holes.iter().skip(1).map(|hole| hole.start).chain(Some(front));
+        let between = self.told.holes.iter().zip(nexts);
         between
             .map(move |(hole, next)| Span { start: hole.end, end: next.min(front) })
             .chain(ahead)
@@ -129,13 +143,15 @@ impl StandIn {
 
     /// Octets of memory that it takes.
     pub(super) fn memory(&self) -> usize {
-        self.holes.capacity() * size_of::<Span>()
+        self.told.memory() + self.told.holes.capacity() * size_of::<Span>()
     }
 
     /// Gives all memory back.
     pub(super) fn free(&mut self) {
-        self.is_standing = false;
-        self.holes = Vec::new();
+        if !self.told.is_blank() {
+            self.told.is_standing = false;
+            self.told.holes = Vec::new();
+        }
     }
 }
 
@@ -223,9 +239,10 @@ mod tests {
     fn holes_count_as_memory_and_go_with_the_flow() {
         let mut guard = StandIn::default();
         guard.begin([span(10, 20), span(40, 50), span(60, 70)].into_iter());
-        guard.holes.shrink_to_fit();
-        assert_eq!(guard.memory(), 3 * size_of::<Span>());
+        guard.told.holes.shrink_to_fit();
+        assert_eq!(guard.memory(), size_of::<Told>() + 3 * size_of::<Span>());
         guard.free();
-        assert!(guard.memory() == 0 && !guard.is_standing());
+        assert_eq!(guard.memory(), size_of::<Told>(), "what was promised stays so");
+        assert!(!guard.is_standing());
     }
 }

@@ -21,8 +21,8 @@ pub(super) struct Life {
     is_told_over: bool,
     /// Times that something was changed.
     pub(super) edits: u32,
-    /// The verb that was refused last, or `other`.
-    pub(super) refused: Option<&'static str>,
+    /// The verb that was refused last, if it is known by name.
+    pub(super) refused: Option<Option<Verb>>,
 }
 
 impl Life {
@@ -39,7 +39,7 @@ impl Life {
     /// A judge has noticed something.
     pub(super) fn note(&mut self, notice: Notice) {
         match notice {
-            Notice::Refused(verb) => self.refused = Some(verb.map_or("other", Verb::name)),
+            Notice::Refused(verb) => self.refused = Some(verb),
             Notice::LineEndMended
             | Notice::GreetingMasked
             | Notice::KeywordHidden

@@ -7,7 +7,7 @@ use super::{Flow, Stage};
 use crate::direction::Direction;
 use crate::policy::Personality;
 use crate::report::Connection;
-use crate::smtp::Phase;
+use crate::smtp::{Phase, Verb};
 use crate::stream::Offset;
 use crate::time::Instant;
 
@@ -90,7 +90,7 @@ impl Flow {
             timeout: lifetime,
             octets,
             edits: self.life.edits,
-            refused: self.life.refused,
+            refused: self.life.refused.map(|verb| verb.map_or("other", Verb::name)),
             memory: self.memory() + size_of::<Self>(),
         }
     }

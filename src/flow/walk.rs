@@ -67,7 +67,12 @@ impl Flow {
         let shift = self.window_shift(direction);
         let (blocks, count) = self.read_sack(!direction, headers, packet);
         self.halves[!direction].repairs.hear(acknowledged, &blocks[..count]);
-        let heard = self.halves[!direction].hear(acknowledged, headers.window, shift);
+        let heard = self.halves[!direction].hear(
+            acknowledged,
+            headers.window,
+            shift,
+            &mut context.spare.octets,
+        );
 
         let nxt = self.halves[direction].store.nxt();
         let judged = self.take(direction, start, headers, packet, context).and_then(|took| {
@@ -225,8 +230,10 @@ impl Flow {
         is_stuck: bool,
         context: &mut Context<'_>,
     ) -> Result<(usize, bool), Fault> {
+        let mut judges = self.judges.take().unwrap_or_else(|| context.spare.judges());
         let half = &mut self.halves[direction];
-        let mut writer = Writer::new(&mut half.map, &mut half.store, at);
+        let spare = &mut context.spare.octets;
+        let mut writer = Writer::new(&mut half.map, &mut half.store, spare, at);
         let (session, personality) = (&mut self.session, &*self.personality);
         let mut watch = Watch {
             now: context.now,
@@ -240,25 +247,19 @@ impl Flow {
         };
         let judged = match direction {
             Direction::ToServer => {
-                let judge = &mut self.client_judge;
+                let judge = &mut judges.client;
                 judge.judge(octets, is_stuck, session, personality, &mut writer, &mut watch)
             }
-            Direction::ToClient => self.server_judge.judge(
-                octets,
-                is_stuck,
-                session,
-                personality,
-                &mut writer,
-                &mut watch,
-            ),
-        };
-        match judged {
-            Ok(judged) => Ok((judged, writer.is_untouched)),
-            Err(fault) => {
-                watch.fault(fault);
-                Err(fault)
+            Direction::ToClient => {
+                judges.server.judge(octets, is_stuck, session, personality, &mut writer, &mut watch)
             }
+        };
+        let judged = judged.map(|judged| (judged, writer.is_untouched));
+        if let Err(fault) = judged {
+            watch.fault(fault);
         }
+        self.judges = context.spare.put_judges(judges);
+        judged
     }
 
     fn tell_full(&self, reason: DropReason, context: &mut Context<'_>) {

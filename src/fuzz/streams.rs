@@ -1,7 +1,7 @@
 //! Reassembly, offset map and store against plain models.
 
 use super::cursor::Cursor;
-use crate::stream::{Arrival, Offset, OffsetMap, Reassembly, Round, Span, Store};
+use crate::stream::{Arrival, Offset, OffsetMap, Reassembly, Round, Span, Spare, Store};
 
 /// Octets of the modelled stream.
 const LEN: usize = 2048;
@@ -124,7 +124,7 @@ fn map(mut cursor: Cursor<'_>) {
 
 /// Whatever was appended is read back until it is released, and nothing else is.
 fn store(mut cursor: Cursor<'_>) {
-    let mut store = Store::default();
+    let (mut store, mut spare) = (Store::default(), Spare::default());
     let mut model = Vec::new();
     let (mut una, mut sent) = (0, 0);
     while !cursor.is_done() {
@@ -133,7 +133,7 @@ fn store(mut cursor: Cursor<'_>) {
         match how & 3 {
             0 => {
                 let octets = cursor.slice(size);
-                store.append(octets);
+                store.append(octets, &mut spare);
                 model.extend_from_slice(octets);
             }
             1 => {
@@ -141,7 +141,7 @@ fn store(mut cursor: Cursor<'_>) {
                 store.mark_sent(Offset::new((una + size) as u64));
             }
             2 => {
-                store.release(Offset::new((una + size) as u64));
+                store.release(Offset::new((una + size) as u64), &mut spare);
                 una = sent.min(una + size);
             }
             _ => {

@@ -11,7 +11,7 @@ pub(super) enum ChunkSize {
     Before,
     Digits(u64),
     /// Behind the digits; so many letters of LAST.
-    Behind(u64, usize),
+    Behind(u64, u8),
     Bad,
 }
 
@@ -30,7 +30,7 @@ impl ChunkSize {
             (Self::Digits(size), octet) if is_blank(octet) => Self::Behind(size, 0),
             (Self::Behind(_, 0 | 4), octet) if is_blank(octet) => self,
             (Self::Behind(size, at), octet)
-                if LAST.get(at) == Some(&octet.to_ascii_uppercase()) =>
+                if LAST.get(usize::from(at)) == Some(&octet.to_ascii_uppercase()) =>
             {
                 Self::Behind(size, at + 1)
             }

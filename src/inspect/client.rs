@@ -7,9 +7,10 @@
 //! personality says otherwise.
 
 use super::classes::{Stop, settle, weigh};
-use super::command::{CommandLine, Ended, Look, Traded};
+use super::command::{CommandLine, Ended, Look};
 use super::data::{DataJudge, Taken};
 use super::observer::InLine;
+use super::traded::Traded;
 use super::{Edits, Fault, Notice, Observer};
 use crate::policy::{DataPhase, Match, Personality, Pipelining};
 use crate::smtp::{Outstanding, Phase, Session, Verb, VerbSet};
@@ -108,6 +109,17 @@ impl ClientJudge {
         Ok(at)
     }
 
+    /// Whether it knows nothing that a new one does not.
+    pub fn is_at_rest(&self) -> bool {
+        self.line.is_at_rest()
+            && self.after_cr.is_none()
+            && self.data.is_at_rest()
+            && (self.chunk, self.recipients) == (0, 0)
+            && !self.waits_behind_starttls
+            && !self.is_limited
+            && self.declared.is_none()
+    }
+
     /// Octets of memory beyond its own size.
     pub fn memory(&self) -> usize {
         self.line.memory() + self.data.memory()
@@ -198,8 +210,18 @@ impl ClientJudge {
     ) -> Result<usize, Fault> {
         let verbs = verbs(session, personality);
         let limits_rates = personality.limits_rates();
-        let mut passed = 0;
-        for (at, &octet) in octets.iter().enumerate() {
+        let (mut passed, mut next) = (0, 0);
+        while let Some(&octet) = octets.get(next) {
+            let at = next;
+            if self.after_cr.is_none() {
+                let plain = self.line.plain(&octets[at..], verbs, personality);
+                if plain > 0 {
+                    passed += plain;
+                    next += plain;
+                    continue;
+                }
+            }
+            next += 1;
             if at > 0 && self.after_cr.is_some_and(|ended| !ended.owns(octet)) {
                 if passed > 0 {
                     edits.pass(&octets[at - passed..at]);

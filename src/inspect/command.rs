@@ -8,12 +8,15 @@
 //! EHLO me CRLF   ->  XXXXXXX CRLF     refusal x-line
 //! ```
 
+mod plain;
+
 use core::slice::from_ref;
 
 use super::address::{Address, matter, relayed};
 use super::chunk::ChunkSize;
 use super::classes::{Stop, act, settle, weigh};
 use super::size::DeclaredSize;
+use super::traded::Traded;
 use super::word::Word;
 use super::{Fault, Notice, Observer};
 use crate::limits::{AUTH_RESPONSE_OCTETS_MAX, HELD_COMMAND_OCTETS_MAX};
@@ -77,22 +80,6 @@ pub(super) enum Look {
     Wait,
 }
 
-/// What leaves for one octet: a line end, the rest of NOOP and one octet more at most.
-#[derive(Default)]
-pub(super) struct Traded {
-    pub(super) octets: [u8; 8],
-    pub(super) len: usize,
-}
-
-impl Traded {
-    pub(super) fn put(&mut self, octets: &[u8]) {
-        if let Some(room) = self.octets.get_mut(self.len..self.len + octets.len()) {
-            room.copy_from_slice(octets);
-            self.len += octets.len();
-        }
-    }
-}
-
 /// A command line as it streams by.
 #[derive(Debug, Clone)]
 pub(super) struct CommandLine {
@@ -145,6 +132,13 @@ impl CommandLine {
     /// Whether nothing of the line has come.
     pub(super) fn is_at_start(&self) -> bool {
         self.line == Line::Verb(0)
+    }
+
+    /// Whether nothing is known of this line or of those before.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_blank = !self.has_opened && !self.in_address && !self.waits && self.length == 0;
+        let knows_sender = self.sender_is_local || self.address.is_some();
+        self.is_at_start() && is_blank && !self.word.has_begun() && !knows_sender
     }
 
     /// A new line begins.

@@ -22,7 +22,8 @@ pub(super) struct DataJudge {
     is_inside_line: bool,
     /// The packet in hand is taken for commands.
     corrupts: bool,
-    tally: MessageTally,
+    /// Where a policy map asks for it.
+    tally: Option<Box<MessageTally>>,
     /// A rate limit does not admit what comes next.
     is_limited: bool,
 }
@@ -130,8 +131,9 @@ impl DataJudge {
         if map.is_empty() {
             return Ok(octets.len());
         }
-        let before = personality.limits_rates().then(|| self.tally.clone());
-        let Err((after, stop)) = self.tally.count(octets, ends, map, observer) else {
+        let tally = self.tally.get_or_insert_default();
+        let before = personality.limits_rates().then(|| tally.clone());
+        let Err((after, stop)) = tally.count(octets, ends, map, observer) else {
             return Ok(octets.len());
         };
         if let Stop::Fault(fault) = stop {
@@ -141,9 +143,9 @@ impl DataJudge {
             return Err(fault);
         }
         if let Some(before) = before {
-            self.tally = before;
+            *tally = before;
             // All of it was admitted a moment ago.
-            let _ = self.tally.count(&octets[..after], false, map, &mut Indifferent);
+            let _ = tally.count(&octets[..after], false, map, &mut Indifferent);
         }
         self.is_limited = true;
         Ok(after)
@@ -154,9 +156,18 @@ impl DataJudge {
         self.mail_data.message_octets()
     }
 
+    /// Whether nothing of a message has come.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let flags = [self.split, self.is_withheld, self.cr_has_left, self.is_inside_line];
+        self.mail_data == MailData::default()
+            && !flags.contains(&true)
+            && !self.corrupts
+            && self.tally.is_none()
+    }
+
     /// Octets of memory.
     pub(super) fn memory(&self) -> usize {
-        self.tally.memory()
+        self.tally.as_ref().map_or(0, |tally| size_of::<MessageTally>() + tally.memory())
     }
 
     /// A CR without LF, a LF without CR and NUL become spaces, or end the session: so no server sees an
@@ -180,20 +191,21 @@ impl DataJudge {
                 return Ok((at, ended));
             }
         }
-        // Specials are few: between two of them nothing has to be looked at.
+        // Specials are few: between two of them nothing has to be looked at, and lines that end as they
+        // should pass together.
+        let mut behind_pair = at;
         for found in memchr3_iter(b'\r', b'\n', 0, octets) {
-            if found < at {
+            if found < behind_pair {
                 continue;
             }
-            let is_pair = octets[found] == b'\r' && octets.get(found + 1) == Some(&b'\n');
-            let until = if is_pair { found + 2 } else { found };
-            let ended = self.let_through(octets, &mut at, until, personality, edits, observer)?;
+            if octets[found] == b'\r' && octets.get(found + 1) == Some(&b'\n') {
+                behind_pair = found + 2;
+                continue;
+            }
+            let ended = self.let_through(octets, &mut at, found, personality, edits, observer)?;
             if ended || self.is_limited {
-                self.cr_has_left = at == found + 1;
+                self.note_cr(octets, at);
                 return Ok((at, ended));
-            }
-            if is_pair {
-                continue;
             }
             if octets[found] == b'\r' && found + 1 == octets.len() {
                 // Its LF may be in the next packet.
@@ -226,7 +238,14 @@ impl DataJudge {
         }
         let len = octets.len();
         let ended = self.let_through(octets, &mut at, len, personality, edits, observer)?;
+        self.note_cr(octets, at);
         Ok((at, ended))
+    }
+
+    /// Notes whether a rate limit stops between a CR and its LF, `at` octets on.
+    fn note_cr(&mut self, octets: &[u8], at: usize) {
+        let last = at.checked_sub(1).and_then(|last| octets.get(last));
+        self.cr_has_left = self.is_limited && last == Some(&b'\r');
     }
 
     /// Lets octets from `at` pass, up to `until` or the end of the mail data; whether that was among them.

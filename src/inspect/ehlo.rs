@@ -25,6 +25,11 @@ enum Rest {
 }
 
 impl EhloReply {
+    /// Whether nothing of one has come.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.masked == 0 && self.rest.is_none()
+    }
+
     /// Judges what it can; how many octets it took, and the code if the reply has ended with them.
     #[expect(clippy::too_many_arguments, reason = "the judge's own state, handed on once")]
     pub(super) fn judge(

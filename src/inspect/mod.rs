@@ -22,6 +22,7 @@ mod observer;
 mod server;
 mod size;
 mod tally;
+mod traded;
 mod word;
 
 #[cfg(test)]

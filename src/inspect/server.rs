@@ -41,6 +41,14 @@ pub struct ServerJudge {
 }
 
 impl ServerJudge {
+    /// Whether it knows nothing that a new one does not.
+    pub fn is_at_rest(&self) -> bool {
+        !self.line.has_begun()
+            && self.trade == Trade::Not
+            && self.ehlo.is_at_rest()
+            && self.invalid_recipients == 0
+    }
+
     /// Judges `octets` as far as can be; returns how many it took. `is_stuck` when nothing may
     /// follow before these are acknowledged: the server has closed, or it repeats itself.
     pub fn judge(

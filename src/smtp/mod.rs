@@ -4,6 +4,7 @@
 
 mod keyword;
 mod mail_data;
+mod queue;
 mod reply;
 mod session;
 mod verb;

@@ -4,9 +4,8 @@
 //! decided by the tail of the queue of outstanding commands, what the server is answering by its
 //! head.
 
-use std::collections::VecDeque;
-
-use crate::limits::{KEPT_CAPACITY_EDITS, OUTSTANDING_MAX};
+use super::queue::Queue;
+use crate::limits::OUTSTANDING_MAX;
 
 /// A command, or another occasion, that the server owes a reply for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +81,7 @@ pub enum Disagreement {
 /// The session: its outstanding commands and the phase of the client's stream.
 #[derive(Debug)]
 pub struct Session {
-    outstanding: VecDeque<Outstanding>,
+    outstanding: Queue<Outstanding>,
     phase: Phase,
     /// What the server offers.
     pub offers: Offers,
@@ -95,7 +94,7 @@ pub struct Session {
 impl Default for Session {
     fn default() -> Self {
         Self {
-            outstanding: VecDeque::from([Outstanding::Greeting]),
+            outstanding: Queue::of(Outstanding::Greeting),
             phase: Phase::Commands,
             offers: Offers::default(),
             has_begun_tls: false,
@@ -112,12 +111,12 @@ impl Session {
 
     /// What the server is answering, if it owes anything.
     pub fn head(&self) -> Option<Outstanding> {
-        self.outstanding.front().copied()
+        self.outstanding.front()
     }
 
     /// What the client has said last, if the server has not answered it.
     pub fn tail(&self) -> Option<Outstanding> {
-        self.outstanding.back().copied()
+        self.outstanding.back()
     }
 
     /// Whether another command may be sent on: the queue has a limit.
@@ -127,7 +126,7 @@ impl Session {
 
     /// Octets of memory that it takes.
     pub fn memory(&self) -> usize {
-        self.outstanding.capacity() * size_of::<Outstanding>()
+        self.outstanding.memory()
     }
 
     /// The client sent something that will be answered.
@@ -150,9 +149,6 @@ impl Session {
     /// real 354, and nowhere else: entering it on the command was the hole of CVE-2000-1022.
     pub fn answered(&mut self, code: u16) -> Result<(), Disagreement> {
         let head = self.outstanding.pop_front();
-        if self.outstanding.is_empty() {
-            self.outstanding.shrink_to(KEPT_CAPACITY_EDITS);
-        }
         let next = match (head, code) {
             (Some(Outstanding::Data), 354) => Phase::MailData,
             (Some(Outstanding::StartTls), 220) => Phase::Tls,

@@ -89,8 +89,28 @@ pub const VERB_LEN_MAX: usize = 12;
 impl Verb {
     /// The verb of that name, in any case.
     pub fn named(name: &[u8]) -> Option<Self> {
-        Self::ALL.iter().copied().find(|verb| verb.name().as_bytes().eq_ignore_ascii_case(name))
+        let mut candidates = beginning_with(*name.first()?).iter();
+        candidates.find(|verb| verb.name().as_bytes().eq_ignore_ascii_case(name))
     }
+}
+
+/// The verbs that begin with a letter, by letter: of the forty of them a few are left to be compared.
+const BY_LETTER: [VerbSet; 26] = {
+    let mut sets = [VerbSet::of(&[]); 26];
+    let mut at = 0;
+    while at < Verb::ALL.len() {
+        let verb = Verb::ALL[at];
+        let letter = (verb.name().as_bytes()[0] - b'A') as usize;
+        sets[letter] = sets[letter].and(verb);
+        at += 1;
+    }
+    sets
+};
+
+/// The known verbs that begin with that letter, in any case.
+fn beginning_with(letter: u8) -> VerbSet {
+    let at = letter.to_ascii_uppercase().wrapping_sub(b'A');
+    BY_LETTER.get(usize::from(at)).copied().unwrap_or(VerbSet::of(&[]))
 }
 
 /// Verbs that may pass.
@@ -156,7 +176,12 @@ impl VerbSet {
 
     /// The known ones.
     pub fn iter(self) -> impl Iterator<Item = Verb> {
-        Verb::ALL.iter().copied().filter(move |verb| self.contains(*verb))
+        let mut left = self.known;
+        core::iter::from_fn(move || {
+            let verb = Verb::ALL.get(left.trailing_zeros() as usize).copied();
+            left &= left.wrapping_sub(1);
+            verb
+        })
     }
 
     /// Whether the name, in upper case, is one that may pass.
@@ -169,7 +194,9 @@ impl VerbSet {
 
     /// Whether what begins like this, in upper case, may still become one that may pass.
     pub fn may_begin(self, start: &[u8]) -> bool {
-        self.others || self.iter().any(|verb| verb.name().as_bytes().starts_with(start))
+        let of_letter = start.first().map_or(Self::ANY, |letter| beginning_with(*letter));
+        let mut candidates = self.meet(of_letter).iter();
+        self.others || candidates.any(|verb| verb.name().as_bytes().starts_with(start))
     }
 }
 

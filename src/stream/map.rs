@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::offset::{Offset, Span};
+use super::seldom::{Blank, Seldom};
 use crate::limits::{EDITS_REMEMBERED, KEPT_CAPACITY_EDITS};
 
 /// Which end of an edit a position inside of it stands for.
@@ -35,7 +36,11 @@ impl Shift {
 /// Every edit trades at least one octet for at least one octet, so its two ends have one image
 /// each: an insertion or a deletion would have two, and no rounding keeps the laws then.
 #[derive(Debug, Default)]
-pub struct OffsetMap {
+pub struct OffsetMap(Seldom<Edited>);
+
+/// What the map of a direction holds in which a length has changed.
+#[derive(Debug, Default)]
+struct Edited {
     shifts: VecDeque<Shift>,
     /// The shift before the first remembered edit.
     base: i64,
@@ -43,48 +48,52 @@ pub struct OffsetMap {
     floor: Offset,
 }
 
+impl Blank for Edited {
+    const BLANK: &'static Self = &Self { shifts: VecDeque::new(), base: 0, floor: Offset::ZERO };
+}
+
 impl OffsetMap {
     /// Records that `original` was traded for `edited`; both lie behind all that was recorded.
     pub fn record(&mut self, original: Span, edited: Span) {
         debug_assert!(!original.is_empty() && !edited.is_empty(), "a trade has two sides");
         if original.len() != edited.len() {
-            self.shifts.push_back(Shift { original, edited });
+            self.0.shifts.push_back(Shift { original, edited });
         }
     }
 
     /// Edits remembered.
     pub fn remembered(&self) -> usize {
-        self.shifts.len()
+        self.0.shifts.len()
     }
 
     /// Octets of memory that it takes.
     pub fn memory(&self) -> usize {
-        self.shifts.capacity() * size_of::<Shift>()
+        self.0.memory() + self.0.shifts.capacity() * size_of::<Shift>()
     }
 
     /// Whether every position is its own image.
     pub fn is_identity(&self) -> bool {
-        self.shifts.is_empty() && self.base == 0
+        self.0.shifts.is_empty() && self.0.base == 0
     }
 
     /// How far the end of the edited stream is ahead of the end of the original one.
     pub fn delta(&self) -> i64 {
-        self.shifts.back().map_or(self.base, Shift::delta)
+        self.0.shifts.back().map_or(self.0.base, Shift::delta)
     }
 
     /// Original positions before this one are translated with the oldest shift still known.
     pub fn floor(&self) -> Offset {
-        self.floor
+        self.0.floor
     }
 
     fn delta_before(&self, index: usize) -> i64 {
-        index.checked_sub(1).and_then(|i| self.shifts.get(i)).map_or(self.base, Shift::delta)
+        index.checked_sub(1).and_then(|i| self.0.shifts.get(i)).map_or(self.0.base, Shift::delta)
     }
 
     /// The edited image of an original position.
     pub fn to_edited(&self, original: Offset, round: Round) -> Offset {
-        let index = self.shifts.partition_point(|s| s.original.end <= original);
-        match self.shifts.get(index) {
+        let index = self.0.shifts.partition_point(|s| s.original.end <= original);
+        match self.0.shifts.get(index) {
             Some(inside) if inside.original.start < original => match round {
                 Round::Down => inside.edited.start,
                 Round::Up => inside.edited.end,
@@ -95,8 +104,8 @@ impl OffsetMap {
 
     /// The original image of an edited position.
     pub fn to_original(&self, edited: Offset, round: Round) -> Offset {
-        let index = self.shifts.partition_point(|s| s.edited.end <= edited);
-        match self.shifts.get(index) {
+        let index = self.0.shifts.partition_point(|s| s.edited.end <= edited);
+        match self.0.shifts.get(index) {
             Some(inside) if inside.edited.start < edited => match round {
                 Round::Down => inside.original.start,
                 Round::Up => inside.original.end,
@@ -107,15 +116,18 @@ impl OffsetMap {
 
     /// Forgets edits that the receiver has acknowledged up to `acknowledged`, but for the last few.
     pub fn prune(&mut self, acknowledged: Offset) {
-        let done = self.shifts.partition_point(|s| s.edited.end <= acknowledged);
+        if self.0.is_blank() {
+            return;
+        }
+        let done = self.0.shifts.partition_point(|s| s.edited.end <= acknowledged);
         for _ in EDITS_REMEMBERED..done {
-            if let Some(gone) = self.shifts.pop_front() {
-                self.base = gone.delta();
-                self.floor = gone.original.end;
+            if let Some(gone) = self.0.shifts.pop_front() {
+                self.0.base = gone.delta();
+                self.0.floor = gone.original.end;
             }
         }
-        if self.shifts.len() <= EDITS_REMEMBERED {
-            self.shifts.shrink_to(KEPT_CAPACITY_EDITS);
+        if self.0.shifts.len() <= EDITS_REMEMBERED {
+            self.0.shifts.shrink_to(KEPT_CAPACITY_EDITS);
         }
     }
 }
@@ -263,7 +275,8 @@ mod tests {
         assert_eq!(map.remembered(), EDITS_REMEMBERED);
         assert_eq!(map.delta(), 300_000);
         assert_eq!(map.floor(), Offset::new(6 * (100_000 - EDITS_REMEMBERED as u64)));
-        assert!(map.memory() <= KEPT_CAPACITY_EDITS * size_of::<Shift>());
+        let most = size_of::<Edited>() + KEPT_CAPACITY_EDITS * size_of::<Shift>();
+        assert!(map.memory() <= most);
     }
 
     #[test]
@@ -276,7 +289,8 @@ mod tests {
         }
         assert!(map.memory() >= 1000 * size_of::<Shift>());
         map.prune(edited);
-        assert!(map.memory() <= KEPT_CAPACITY_EDITS * size_of::<Shift>());
+        let most = size_of::<Edited>() + KEPT_CAPACITY_EDITS * size_of::<Shift>();
+        assert!(map.memory() <= most);
     }
 
     #[test]

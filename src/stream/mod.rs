@@ -5,9 +5,11 @@
 mod map;
 mod offset;
 mod reassembly;
+mod seldom;
 mod store;
 
 pub use map::{OffsetMap, Round};
 pub use offset::{Offset, Span};
 pub use reassembly::{Arrival, Full, Reassembly};
-pub use store::Store;
+pub use seldom::{Blank, Seldom};
+pub use store::{Spare, Store};

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use smoltcp::storage::Assembler;
 
 use super::offset::{Offset, Span};
+use super::seldom::{Blank, Seldom};
 use crate::limits::WAITING_OCTETS_MAX;
 
 /// Too many octets or pieces wait; the segment was not taken.
@@ -46,6 +47,22 @@ struct Ahead {
     octets: VecDeque<u8>,
 }
 
+/// What waits of a direction.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// In order; behind the first `judged`, not judged yet.
+    ready: Vec<u8>,
+    /// They go when they are half of all: octets that wait by the million, and are let through line by
+    /// line, do not move up with each line.
+    judged: usize,
+    /// Out of order.
+    ahead: Option<Box<Ahead>>,
+}
+
+impl Blank for Waiting {
+    const BLANK: &'static Self = &Self { ready: Vec::new(), judged: 0, ahead: None };
+}
+
 /// ```text
 ///   front              end          hole      ahead
 ///     |---- ready ------|..............|=======|....|====|
@@ -54,13 +71,8 @@ struct Ahead {
 pub struct Reassembly {
     /// The first octet that was not judged.
     front: Offset,
-    /// In order; behind the first `judged`, not judged yet.
-    ready: Vec<u8>,
-    /// They go when they are half of all: octets that wait by the million, and are let through line by
-    /// line, do not move up with each line.
-    judged: usize,
-    /// Out of order. Absent in the usual case, so that an idle flow stays small.
-    ahead: Option<Box<Ahead>>,
+    /// Nothing, in the usual case.
+    waiting: Seldom<Waiting>,
 }
 
 impl Reassembly {
@@ -76,18 +88,19 @@ impl Reassembly {
 
     /// Octets that are in order and not judged.
     pub fn ready(&self) -> &[u8] {
-        self.ready.get(self.judged..).unwrap_or_default()
+        self.waiting.ready.get(self.waiting.judged..).unwrap_or_default()
     }
 
     /// Whether octets wait behind a hole.
     pub fn has_hole(&self) -> bool {
-        self.ahead.is_some()
+        self.waiting.ahead.is_some()
     }
 
     /// The spans that wait behind holes, in order.
     pub fn ahead(&self) -> impl Iterator<Item = Span> {
         let end = self.end();
-        self.ahead
+        self.waiting
+            .ahead
             .iter()
             .flat_map(|ahead| ahead.ranges.iter_data())
             .map(move |(left, right)| Span { start: end + left, end: end + right })
@@ -95,14 +108,15 @@ impl Reassembly {
 
     /// Octets of memory that it takes.
     pub fn memory(&self) -> usize {
-        let ahead = self.ahead.as_ref();
-        self.ready.capacity() + ahead.map_or(0, |a| size_of::<Ahead>() + a.octets.capacity())
+        let ahead = self.waiting.ahead.as_ref();
+        let waiting = self.waiting.memory() + self.waiting.ready.capacity();
+        waiting + ahead.map_or(0, |a| size_of::<Ahead>() + a.octets.capacity())
     }
 
     /// Octets of room that a segment of `len` octets at `at` would need beyond what is taken: none
     /// when it fills a hole.
     pub fn needs(&self, at: Offset, len: usize) -> usize {
-        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.octets.len());
+        let ahead = self.waiting.ahead.as_ref().map_or(0, |ahead| ahead.octets.len());
         (at + len).index_past(self.end()).saturating_sub(ahead)
     }
 
@@ -114,14 +128,14 @@ impl Reassembly {
             return Ok(Arrival::Old);
         };
         let gap = at.index_past(end);
-        if gap == 0 && self.ahead.is_none() && self.ready.is_empty() {
+        if gap == 0 && self.waiting.ahead.is_none() && self.waiting.ready.is_empty() {
             return Ok(Arrival::Next { skip });
         }
         if self.ready().len() + gap + fresh.len() > WAITING_OCTETS_MAX {
             return Err(Full);
         }
-        if gap == 0 && self.ahead.is_none() {
-            self.ready.extend_from_slice(fresh);
+        if gap == 0 && self.waiting.ahead.is_none() {
+            self.waiting.ready.extend_from_slice(fresh);
             return Ok(Arrival::Kept { ahead: false, again: false, inconsistent: false });
         }
         let Overlap { again, inconsistent } = self.keep_ahead(gap, fresh)?;
@@ -130,7 +144,8 @@ impl Reassembly {
 
     /// Keeps `octets` at `gap` behind the end; those kept before stay.
     fn keep_ahead(&mut self, gap: usize, octets: &[u8]) -> Result<Overlap, Full> {
-        let ahead = self.ahead.get_or_insert_with(|| {
+        let Waiting { ready, ahead, .. } = &mut *self.waiting;
+        let ahead = ahead.get_or_insert_with(|| {
             Box::new(Ahead { ranges: Assembler::new(), octets: VecDeque::new() })
         });
         let until = gap + octets.len();
@@ -163,11 +178,11 @@ impl Reassembly {
         let overlap =
             Overlap { again: held.contains(&(gap, until)), inconsistent: held.iter().any(differs) };
         let (first, second) = ahead.octets.as_slices();
-        self.ready.extend_from_slice(&first[..front.min(first.len())]);
-        self.ready.extend_from_slice(&second[..front.saturating_sub(first.len())]);
+        ready.extend_from_slice(&first[..front.min(first.len())]);
+        ready.extend_from_slice(&second[..front.saturating_sub(first.len())]);
         ahead.octets.drain(..front);
         if ahead.ranges.is_empty() {
-            self.ahead = None;
+            self.waiting.ahead = None;
         }
         Ok(overlap)
     }
@@ -175,28 +190,35 @@ impl Reassembly {
     /// The first `judged` octets were judged: ready ones, or of an [`Arrival::Next`].
     pub fn advance(&mut self, judged: usize) {
         self.front = self.front + judged;
-        self.judged += judged;
-        if self.judged >= self.ready.len() {
-            self.ready = Vec::new();
-            self.judged = 0;
-        } else if self.judged >= self.ready.len() / 2 {
-            self.ready.drain(..self.judged);
-            self.judged = 0;
+        if self.waiting.is_blank() {
+            return;
+        }
+        let waiting = &mut *self.waiting;
+        waiting.judged += judged;
+        if waiting.judged >= waiting.ready.len() {
+            (waiting.ready, waiting.judged) = (Vec::new(), 0);
+            if waiting.ahead.is_none() {
+                self.waiting.clear();
+            }
+        } else if waiting.judged >= waiting.ready.len() / 2 {
+            waiting.ready.drain(..waiting.judged);
+            waiting.judged = 0;
         }
     }
 
     /// Keeps what was not judged of an [`Arrival::Next`]; what does not fit will come again.
     pub fn keep_ready(&mut self, octets: &[u8]) {
         let room = WAITING_OCTETS_MAX.saturating_sub(self.ready().len());
-        self.ready.extend_from_slice(&octets[..octets.len().min(room)]);
+        let kept = &octets[..octets.len().min(room)];
+        if !kept.is_empty() {
+            self.waiting.ready.extend_from_slice(kept);
+        }
     }
 
     /// Gives all memory back: the flow is over.
     pub fn free(&mut self) {
         self.front = self.end();
-        self.ready = Vec::new();
-        self.judged = 0;
-        self.ahead = None;
+        self.waiting.clear();
     }
 }
 
@@ -325,12 +347,13 @@ mod tests {
         reassembly.keep_ready(&octets);
         let mut moves = 0;
         for at in 0..999 {
-            let before = reassembly.ready.len();
+            let before = reassembly.waiting.ready.len();
             assert_eq!(reassembly.ready(), &octets[at..]);
             assert_eq!(reassembly.end(), Offset::new(1000));
             reassembly.advance(1);
-            moves += usize::from(reassembly.ready.len() < before) * reassembly.ready.len();
-            assert!(reassembly.ready.len() <= 2 * reassembly.ready().len());
+            moves += usize::from(reassembly.waiting.ready.len() < before)
+                * reassembly.waiting.ready.len();
+            assert!(reassembly.waiting.ready.len() <= 2 * reassembly.ready().len());
         }
         assert!(moves < 2 * octets.len(), "{moves} octets moved up");
         reassembly.advance(1);

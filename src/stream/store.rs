@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use super::offset::{Offset, Span};
+use super::seldom::{Blank, Seldom};
+use crate::limits::{SPARE_BUFFERS_MAX, SPARE_OCTETS_MAX, SPARE_OCTETS_MIN};
 
 /// The one place that answers every question about sending and repeating. What leaves for an
 /// offset comes out of here, the first time and every time.
@@ -15,7 +17,43 @@ use super::offset::{Offset, Span};
 pub struct Store {
     una: Offset,
     sent: Offset,
-    octets: VecDeque<u8>,
+    octets: Seldom<VecDeque<u8>>,
+}
+
+impl Blank for VecDeque<u8> {
+    const BLANK: &'static Self = &Self::new();
+}
+
+/// Buffers that stores have done with. A flow that waits for its next command holds nothing, and the
+/// next octets, of whichever flow, need no allocation.
+#[derive(Debug, Default)]
+pub struct Spare(Vec<Seldom<VecDeque<u8>>>);
+
+impl Spare {
+    /// A buffer for so many octets, that is not much too large: what it has counts as the flow's.
+    fn take(&mut self, len: usize) -> Seldom<VecDeque<u8>> {
+        let fits = |buffer: &Seldom<VecDeque<u8>>| {
+            let capacity = buffer.capacity();
+            capacity >= len && capacity / 4 <= len.max(SPARE_OCTETS_MIN)
+        };
+        let found = self.0.iter().rposition(fits);
+        let mut buffer = found.map_or_else(Seldom::default, |at| self.0.swap_remove(at));
+        if found.is_none() {
+            buffer.reserve_exact(len.max(SPARE_OCTETS_MIN));
+        }
+        buffer
+    }
+
+    /// Takes an empty buffer back.
+    fn put(&mut self, mut buffer: Seldom<VecDeque<u8>>) {
+        if (1..=SPARE_OCTETS_MAX).contains(&buffer.capacity()) {
+            if self.0.len() >= SPARE_BUFFERS_MAX {
+                self.0.swap_remove(0);
+            }
+            buffer.truncate(0);
+            self.0.push(buffer);
+        }
+    }
 }
 
 impl Store {
@@ -46,11 +84,17 @@ impl Store {
 
     /// Octets of memory that it takes.
     pub fn memory(&self) -> usize {
-        self.octets.capacity()
+        self.octets.memory() + self.octets.capacity()
     }
 
     /// Adds octets at the end.
-    pub fn append(&mut self, octets: &[u8]) {
+    pub fn append(&mut self, octets: &[u8], spare: &mut Spare) {
+        if self.octets.is_blank() {
+            if octets.is_empty() {
+                return;
+            }
+            self.octets = spare.take(octets.len());
+        }
         self.octets.extend(octets);
     }
 
@@ -60,13 +104,16 @@ impl Store {
     }
 
     /// Drops what the receiver has acknowledged. Nothing beyond what was sent can be.
-    pub fn release(&mut self, acknowledged: Offset) {
+    pub fn release(&mut self, acknowledged: Offset, spare: &mut Spare) {
         let gone = acknowledged.min(self.sent).index_past(self.una);
-        self.octets.drain(..gone);
+        if gone == 0 {
+            return;
+        }
         self.una = self.una + gone;
-        if self.octets.is_empty() {
-            // A flow that waits for its next command holds nothing.
-            self.octets = VecDeque::new();
+        if gone >= self.octets.len() {
+            spare.put(core::mem::take(&mut self.octets));
+        } else {
+            self.octets.drain(..gone);
         }
     }
 
@@ -92,7 +139,7 @@ impl Store {
     pub fn free(&mut self) {
         self.una = self.nxt();
         self.sent = self.una;
-        self.octets = VecDeque::new();
+        self.octets.clear();
     }
 }
 
@@ -110,11 +157,11 @@ mod tests {
     #[test]
     fn l9_a_span_reads_the_same_until_it_is_released() {
         let mut store = Store::default();
-        store.append(b"HELO a\r\n");
-        store.append(b"NOOP\r\n");
+        store.append(b"HELO a\r\n", &mut Spare::default());
+        store.append(b"NOOP\r\n", &mut Spare::default());
         store.mark_sent(Offset::new(14));
         assert_eq!(text(&store, 5, 10), "a\r\nNO");
-        store.release(Offset::new(7));
+        store.release(Offset::new(7), &mut Spare::default());
         assert_eq!(store.una(), Offset::new(7));
         assert_eq!(text(&store, 0, 10), "\nNO", "what was released is gone");
         assert_eq!(text(&store, 8, 99), "NOOP\r\n");
@@ -123,38 +170,66 @@ mod tests {
     #[test]
     fn nothing_is_released_that_has_not_left() {
         let mut store = Store::default();
-        store.append(b"QUIT\r\n");
+        store.append(b"QUIT\r\n", &mut Spare::default());
         store.mark_sent(Offset::new(2));
-        store.release(Offset::new(6));
+        store.release(Offset::new(6), &mut Spare::default());
         assert_eq!((store.una(), store.nxt()), (Offset::new(2), Offset::new(6)));
     }
 
     #[test]
     fn an_emptied_store_gives_its_memory_back() {
         let mut store = Store::default();
-        store.append(&vec![b'x'; 1 << 20]);
+        store.append(&vec![b'x'; 1 << 20], &mut Spare::default());
         store.mark_sent(store.nxt());
-        store.release(store.nxt());
+        store.release(store.nxt(), &mut Spare::default());
         assert!(store.is_empty() && store.octets.capacity() == 0);
+    }
+
+    #[test]
+    fn what_is_spare_is_used_again_where_it_fits() {
+        let mut spare = Spare::default();
+        let mut use_once = |len: usize| {
+            let mut store = Store::default();
+            store.append(&vec![b'x'; len], &mut spare);
+            store.mark_sent(store.nxt());
+            let capacity = store.octets.capacity();
+            store.release(store.nxt(), &mut spare);
+            assert!(store.is_empty() && store.memory() == 0);
+            assert!(spare.0.len() <= SPARE_BUFFERS_MAX);
+            let kept: Vec<_> = spare.0.iter().map(|buffer| buffer.capacity()).collect();
+            (capacity, kept)
+        };
+        let (large, _) = use_once(60_000);
+        let (small, kept) = use_once(10);
+        assert!(small < 1000, "a line needs no buffer of a segment");
+        assert_eq!(kept, [large, small]);
+        assert_eq!(use_once(50_000), (large, vec![small, large]));
+        let (_, kept) = use_once(SPARE_OCTETS_MAX + 1);
+        assert_eq!(kept, [small, large], "what is too large is not kept");
+        let sizes = (1..=2 * SPARE_BUFFERS_MAX as u32).map(|n| 5_usize.pow(n % 7 + 1));
+        sizes.for_each(|len| drop(use_once(len)));
     }
 
     #[test]
     fn a_span_is_whole_where_the_ring_begins_anew() {
         let mut store = Store::default();
-        store.append(b"0123456789abcdef");
-        store.mark_sent(Offset::new(12));
-        store.release(Offset::new(12));
-        store.append(b"ghijkl");
+        store.append(&[b'x'; SPARE_OCTETS_MIN - 16], &mut Spare::default());
+        store.append(b"0123456789abcdef", &mut Spare::default());
+        let gone = Offset::new(SPARE_OCTETS_MIN as u64 - 4);
+        store.mark_sent(gone);
+        store.release(gone, &mut Spare::default());
+        store.append(b"ghijkl", &mut Spare::default());
         assert!(!store.octets.as_slices().1.is_empty(), "the ring has turned");
-        assert_eq!(text(&store, 12, 22), "cdefghijkl");
-        assert_eq!(text(&store, 17, 19), "hi");
+        let at = gone.get();
+        assert_eq!(text(&store, at, at + 10), "cdefghijkl");
+        assert_eq!(text(&store, at + 5, at + 7), "hi");
         assert_eq!(store.len(), 10);
     }
 
     #[test]
     fn a_flow_that_is_over_keeps_nothing() {
         let mut store = Store::default();
-        store.append(b"QUIT\r\n");
+        store.append(b"QUIT\r\n", &mut Spare::default());
         store.free();
         assert_eq!(
             (store.una(), store.sent(), store.nxt()),
