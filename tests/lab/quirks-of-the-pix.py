@@ -10,7 +10,7 @@ import time
 
 import generations
 import jail
-from lab import (FAMILIES, INSIDE, OUTSIDE, Client, Server, a_message, at_end, check, check_that, commands, done, guard,
+from lab import (IS_BRIDGE, FAMILIES, INSIDE, OUTSIDE, Client, Server, a_message, at_end, check, check_that, commands, done, guard,
                  run, sha256, stuffed, wait_for)
 
 ACCEPTED = b"250 message accepted\r\n"
@@ -142,7 +142,8 @@ def patience(seconds):
     the old, and a typed line never gets to its end."""
     for family, gateway in (("-4", "192.0.2.1"), ("-6", "2001:db8:1::1")):
         more = ("rto_min", f"{seconds}s") if seconds else ()
-        run("outside", "ip", family, "route", "change", "default", "via", gateway, "dev", "eth0", *more, check=True)
+        via = () if IS_BRIDGE else ("via", gateway)
+        run("outside", "ip", family, "route", "change", "default", *via, "dev", "eth0", *more, check=True)
 
 
 def by_character():
