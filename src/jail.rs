@@ -31,6 +31,8 @@ type Failure = Box<dyn Error>;
 pub enum Cell {
     /// It moves packets, or waits.
     Guard,
+    /// It moves frames between bridged interfaces: several at a time, and it asks what the kernel had no room for.
+    Bridge,
     /// It sends messages: it connects to syslog hosts, anew when they have gone.
     Logger,
     /// It answers Prometheus: it accepts connections.
@@ -69,7 +71,7 @@ impl Warden {
         self.keys += 1;
         let tell = self.tell.clone();
         Box::new(move || {
-            if cell != Cell::Guard {
+            if !matches!(cell, Cell::Guard | Cell::Bridge) {
                 let _ = Jail::enter(cell);
             }
             // What the kernel has not is said once, of the main thread.
@@ -150,7 +152,7 @@ fn drop_capabilities() -> Result<(), Failure> {
 /// No file, no TCP port, no abstract socket and no signal to others, as far as the kernel knows how.
 fn shut_files_off(cell: Cell) -> Result<&'static str, Failure> {
     let ports = match cell {
-        Cell::Guard | Cell::Metrics | Cell::Console => AccessNet::from_all(ABI::V5),
+        Cell::Guard | Cell::Bridge | Cell::Metrics | Cell::Console => AccessNet::from_all(ABI::V5),
         Cell::Logger => AccessNet::BindTcp.into(),
     };
     let status = Ruleset::default()
@@ -228,6 +230,7 @@ fn filter(cell: Cell) -> Result<BpfProgram, Failure> {
     let only = |condition| Ok::<_, Failure>(vec![SeccompRule::new(vec![condition])?]);
     let more = match cell {
         Cell::Guard => &[][..],
+        Cell::Bridge => &[libc::SYS_sendmmsg],
         Cell::Console => &[libc::SYS_accept4],
         Cell::Logger => ALLOWED_TO_SEND,
         Cell::Metrics => ALLOWED_TO_ANSWER,
@@ -241,7 +244,7 @@ fn filter(cell: Cell) -> Result<BpfProgram, Failure> {
         });
         rules.insert(libc::SYS_socket, families.into_iter().collect::<Result<_, _>>()?);
     }
-    if cell == Cell::Guard {
+    if cell == Cell::Bridge {
         // What a bridged interface had no room for.
         let of_packets = SeccompCondition::new(1, Dword, Eq, libc::SOL_PACKET as u64)?;
         let statistics = SeccompCondition::new(2, Dword, Eq, libc::PACKET_STATISTICS as u64)?;

@@ -52,6 +52,16 @@ pub const SPARE_BUFFERS_MAX: usize = 32;
 /// Octets of the largest such buffer: one super-segment.
 pub const SPARE_OCTETS_MAX: usize = 64 << 10;
 
+/// Octets of the largest buffer of a flow in the midst of a big message that is kept for the next such flow: memory that is
+/// given back and asked for again costs a fault for each page of it.
+pub const SPARE_BULK_OCTETS_MAX: usize = 4 << 20;
+
+/// Such buffers of one engine, as long as it has any flow: 16 MiB at most, beside [`MEMORY_OCTETS`].
+pub const SPARE_BULK_BUFFERS_MAX: usize = 4;
+
+/// Octets that come at once in a big message.
+pub const BULK_OCTETS_MIN: usize = 16 << 10;
+
 /// Octets of the smallest one: a command or a reply.
 pub const SPARE_OCTETS_MIN: usize = 64;
 
@@ -119,6 +129,9 @@ pub const RING_FRAME_OCTETS: usize = 2048;
 
 /// Places in the ring of a bridged interface, 4 MiB for each worker and interface.
 pub const RING_FRAMES: usize = 2048;
+
+/// Frames that are sent to a bridged interface in one system call: as many as are read at a time.
+pub const FRAMES_WAIT_MAX: usize = BATCH_PACKETS_MAX;
 
 /// Octets of longer frames, super-segments, that wait in the socket beside the ring, and of what a socket has sent and
 /// nobody has taken.

@@ -4,13 +4,15 @@
 //! ring, a super-segment or a jumbo frame, waits whole in the socket beside it (`PACKET_COPY_THRESH`).
 
 use std::fs::File;
-use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::ring::{Ring, lost};
+use super::ring::{Ring, lost, send_all};
 use super::{Gone, Incoming, Taken};
 use crate::counters::DropReason;
 use crate::engine::Departure;
+use crate::limits::{FRAMES_WAIT_MAX, RING_FRAME_OCTETS};
 use crate::wire::link::{ETHERNET_LEN, LINK_LEN_MAX, Link, TAG_LEN};
 use crate::wire::offload::{Offload, VNET_HEADER_LEN};
 use crate::wire::packet::is_for_the_guard;
@@ -24,12 +26,16 @@ pub struct FrameQueue {
     // Before the socket, which its memory belongs to.
     ring: Ring,
     socket: File,
+    /// Small frames that wait for [`FrameQueue::flush`], one behind the other, virtio header and all.
+    waiting: Vec<u8>,
+    /// Where each lies.
+    frames: Vec<Range<usize>>,
 }
 
 impl FrameQueue {
     /// A queue over a bound socket and its ring.
     pub(super) fn new(socket: OwnedFd, ring: Ring) -> Self {
-        Self { ring, socket: File::from(socket) }
+        Self { ring, socket: File::from(socket), waiting: Vec::new(), frames: Vec::new() }
     }
 
     /// Reads one frame: the packet in it into `room`, or what is behind the link-layer header of a frame that is
@@ -71,28 +77,55 @@ impl FrameQueue {
         self.ring.has_frame()
     }
 
-    /// Writes one frame.
-    pub(super) fn send(&self, departure: &Departure<'_>) -> Result<Taken, Gone> {
+    /// Writes one frame: a small one waits for the next [`FrameQueue::flush`]. What waited and could not be sent is told
+    /// to `refused`.
+    pub(super) fn send(
+        &mut self,
+        departure: &Departure<'_>,
+        refused: impl FnMut(DropReason),
+    ) -> Result<Taken, Gone> {
         let link = departure.link.octets();
         let mut vnet_header = departure.vnet_header;
         shift(&mut vnet_header, link.len() as i32);
+        let is_small = departure.packet.len() <= RING_FRAME_OCTETS;
+        if !is_small || self.frames.len() == FRAMES_WAIT_MAX {
+            self.flush(refused)?;
+        }
+        if is_small {
+            let start = self.waiting.len();
+            for part in [&vnet_header, link, departure.packet] {
+                self.waiting.extend_from_slice(part);
+            }
+            self.frames.push(start..self.waiting.len());
+            return Ok(Taken::Yes);
+        }
         let parts =
             [IoSlice::new(&vnet_header), IoSlice::new(link), IoSlice::new(departure.packet)];
         loop {
             return match (&self.socket).write_vectored(&parts) {
                 Ok(_) => Ok(Taken::Yes),
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
-                Err(why) => match why.raw_os_error() {
-                    Some(libc::ENXIO | libc::ENODEV) => Err(Gone),
-                    Some(libc::ENETDOWN) => Ok(Taken::No(DropReason::LegDown)),
-                    Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
-                        Ok(Taken::No(DropReason::LegFull))
-                    }
-                    Some(libc::EMSGSIZE) => Ok(Taken::No(DropReason::LongerThanMtu)),
-                    _ => Ok(Taken::No(DropReason::Malformed)),
-                },
+                Err(why) => refusal(&why).map(Taken::No),
             };
         }
+    }
+
+    /// Sends what waits.
+    pub(super) fn flush(&mut self, mut refused: impl FnMut(DropReason)) -> Result<(), Gone> {
+        let mut done = 0;
+        while let Some(rest) = self.frames.get(done..).filter(|rest| !rest.is_empty()) {
+            match send_all(self.socket.as_fd(), &self.waiting, rest) {
+                Ok(sent) => done += sent.max(1),
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Err(why) => {
+                    refused(refusal(&why)?);
+                    done += 1;
+                }
+            }
+        }
+        self.waiting.clear();
+        self.frames.clear();
+        Ok(())
     }
 
     /// What poll(2) calls an error: the interface went down, or is gone.
@@ -106,6 +139,17 @@ impl FrameQueue {
     /// Frames that the kernel had no room for since it was asked last.
     pub(super) fn lost(&self) -> u64 {
         lost(self.socket.as_fd()).unwrap_or(0).into()
+    }
+}
+
+/// What it means that a frame cannot be sent (`packet_snd` in net/packet/af_packet.c).
+fn refusal(why: &Error) -> Result<DropReason, Gone> {
+    match why.raw_os_error() {
+        Some(libc::ENXIO | libc::ENODEV) => Err(Gone),
+        Some(libc::ENETDOWN) => Ok(DropReason::LegDown),
+        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Ok(DropReason::LegFull),
+        Some(libc::EMSGSIZE) => Ok(DropReason::LongerThanMtu),
+        _ => Ok(DropReason::Malformed),
     }
 }
 
@@ -224,6 +268,20 @@ mod tests {
         assert_eq!(link.octets(), [&ADDRESSES[..], &[0x81, 0, 0, 5, 8, 6]].concat());
         assert_eq!(vnet_header, [0; VNET_HEADER_LEN]);
         assert_eq!(room[..28], [7; 28]);
+    }
+
+    #[test]
+    fn a_refusal_has_a_reason() {
+        for (code, reason) in [
+            (libc::ENETDOWN, DropReason::LegDown),
+            (libc::EAGAIN, DropReason::LegFull),
+            (libc::ENOBUFS, DropReason::LegFull),
+            (libc::EMSGSIZE, DropReason::LongerThanMtu),
+            (libc::EINVAL, DropReason::Malformed),
+        ] {
+            assert_eq!(refusal(&Error::from_raw_os_error(code)), Ok(reason));
+        }
+        assert_eq!(refusal(&Error::from_raw_os_error(libc::ENXIO)), Err(Gone));
     }
 
     #[test]

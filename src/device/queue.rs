@@ -73,15 +73,32 @@ impl Queue {
         }
     }
 
-    /// Writes one packet.
+    /// Writes one packet, at once or with the next [`Queue::flush`]. What waited and could not be sent is told to
+    /// `refused`.
     ///
     /// # Errors
     ///
     /// [`Gone`]; a packet that the kernel refuses is no error.
-    pub fn send(&self, departure: &Departure<'_>) -> Result<Taken, Gone> {
+    pub fn send(
+        &mut self,
+        departure: &Departure<'_>,
+        refused: impl FnMut(DropReason),
+    ) -> Result<Taken, Gone> {
         match self {
             Self::Tun(queue) => queue.send(departure),
-            Self::Frames(queue) => queue.send(departure),
+            Self::Frames(queue) => queue.send(departure, refused),
+        }
+    }
+
+    /// Writes what waits. What cannot be sent is told to `refused`.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub fn flush(&mut self, refused: impl FnMut(DropReason)) -> Result<(), Gone> {
+        match self {
+            Self::Tun(_) => Ok(()),
+            Self::Frames(queue) => queue.flush(refused),
         }
     }
 

@@ -5,13 +5,14 @@
 
 use std::io::{Error, Result};
 use std::mem;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{c_int, c_void, sock_filter, sock_fprog, sockaddr_ll, socklen_t, tpacket2_hdr};
 
-use crate::limits::{RING_FRAME_OCTETS, RING_FRAMES};
+use crate::limits::{FRAMES_WAIT_MAX, RING_FRAME_OCTETS, RING_FRAMES};
 use crate::wire::offload::VNET_HEADER_LEN;
 
 /// `PACKET_COPY_THRESH`, `PACKET_VNET_HDR` and so on are in libc; these two of linux/if_packet.h are not.
@@ -101,6 +102,31 @@ pub(super) fn lost(socket: BorrowedFd<'_>) -> Result<u32> {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS, to, len)
     })?;
     Ok(told.tp_drops)
+}
+
+/// Sends frames in one system call, `frames` being where each lies in `octets`: in one go nobody who is woken by the
+/// first takes the processor before the last. Says how many were sent; fewer when the next one failed.
+pub(super) fn send_all(
+    socket: BorrowedFd<'_>,
+    octets: &[u8],
+    frames: &[Range<usize>],
+) -> Result<usize> {
+    let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; FRAMES_WAIT_MAX];
+    // SAFETY: mmsghdr is plain old data, for which all zeroes is a valid value.
+    let mut messages: [libc::mmsghdr; FRAMES_WAIT_MAX] = unsafe { mem::zeroed() };
+    let mut count = 0;
+    for ((part, message), frame) in parts.iter_mut().zip(&mut messages).zip(frames) {
+        let frame = octets.get(frame.clone()).unwrap_or_default();
+        // The kernel only reads it.
+        part.iov_base = frame.as_ptr().cast_mut().cast();
+        part.iov_len = frame.len();
+        message.msg_hdr.msg_iov = part;
+        message.msg_hdr.msg_iovlen = 1;
+        count += 1;
+    }
+    // SAFETY: the first `count` headers name one live part each, whose octets are live and as long.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, 0) };
+    checked(sent).map(|sent| sent as usize)
 }
 
 /// A frame in the ring.

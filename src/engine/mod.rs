@@ -192,6 +192,9 @@ impl Engine {
     fn count(&mut self, left: usize) {
         self.counters.packets_out += left as u64;
         self.counters.flows = self.flows.len() as u64;
+        if self.counters.flows == 0 {
+            self.spare.rest();
+        }
         self.counters.flows_peak = self.counters.flows_peak.max(self.counters.flows);
         self.counters.half_open = self.flows.half_open() as u64;
         self.counters.octets_held = self.flows.memory() as u64;

@@ -34,6 +34,11 @@ pub struct Spare {
 }
 
 impl Spare {
+    /// There is no flow any more.
+    pub fn rest(&mut self) {
+        self.octets.rest();
+    }
+
     /// The judges of a flow that has none.
     pub(super) fn judges(&mut self) -> Box<Judges> {
         self.judges.pop().unwrap_or_default()

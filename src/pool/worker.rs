@@ -43,11 +43,28 @@ impl Exit {
 
     fn send(&mut self, departure: &Departure<'_>) -> Result<(), Failure> {
         let leg = departure.leg;
-        match self.queue(leg).send(departure).map_err(|gone| (leg, gone))? {
+        let (queue, drops) = self.way_out(leg);
+        match queue.send(departure, |reason| drops.dropped(reason)).map_err(|gone| (leg, gone))? {
             Taken::Yes => {}
-            Taken::No(reason) => self.drops.dropped(reason),
+            Taken::No(reason) => drops.dropped(reason),
         }
         Ok(())
+    }
+
+    /// Sends what waits in the queues.
+    fn let_go(&mut self) -> Result<(), Failure> {
+        [Leg::Outside, Leg::Inside].into_iter().try_for_each(|leg| {
+            let (queue, drops) = self.way_out(leg);
+            queue.flush(|reason| drops.dropped(reason)).map_err(|gone| (leg, gone))
+        })
+    }
+
+    fn way_out(&mut self, leg: Leg) -> (&mut Queue, &mut Counters) {
+        let queue = match leg {
+            Leg::Outside => &mut self.lane.outside,
+            Leg::Inside => &mut self.lane.inside,
+        };
+        (queue, &mut self.drops)
     }
 
     /// A frame that is not the guard's business goes on.
@@ -59,11 +76,7 @@ impl Exit {
     }
 
     fn receive(&mut self, leg: Leg, room: &mut Room) -> Result<Incoming, Failure> {
-        let queue = match leg {
-            Leg::Outside => &mut self.lane.outside,
-            Leg::Inside => &mut self.lane.inside,
-        };
-        queue.receive(room).map_err(|gone| (leg, gone))
+        self.way_out(leg).0.receive(room).map_err(|gone| (leg, gone))
     }
 
     /// Counts what the kernel had no room for since the last time.
@@ -215,7 +228,7 @@ impl Worker {
             if ready.bell {
                 self.bell.silence();
                 if !self.obey(now)? {
-                    return Ok(());
+                    return self.exit.let_go();
                 }
                 self.unload(now)?;
             }
@@ -225,11 +238,13 @@ impl Worker {
                 }
                 self.exit.was_ready[leg as usize] = ready.on(leg);
             }
+            self.exit.let_go()?;
             if self.engine.next_deadline().is_some_and(|at| at <= now) {
                 self.outbox.clear();
                 self.engine.handle_deadline(now, &mut self.outbox);
                 self.report();
                 self.exit.flush(&self.outbox, &[])?;
+                self.exit.let_go()?;
                 self.watch_crowd();
             }
         }

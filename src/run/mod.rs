@@ -266,10 +266,11 @@ pub fn run(args: Args) -> Result<(), String> {
     // Before all other threads, so that all of them are in it.
     let mut jail = if args.no_jail { Jail::default() } else { Jail::enter(Cell::Guard) };
     let signals = signals(known, &mut warden)?;
+    let of_workers = if args.bridge.is_some() { Cell::Bridge } else { Cell::Guard };
     let hooks = Hooks {
         busy_poll: Duration::from_micros(args.busy_poll.into()),
         reporter: Some(logger.reporter()),
-        settle: lanes.iter().map(|_| warden.settle(Cell::Guard)).collect(),
+        settle: lanes.iter().map(|_| warden.settle(of_workers)).collect(),
     };
     let pool = Pool::start(lanes, &config, hooks)
         .map_err(|why| format!("cannot start a worker: {why}"))?;

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use super::offset::{Offset, Span};
 use super::seldom::{Blank, Seldom};
-use crate::limits::{SPARE_BUFFERS_MAX, SPARE_OCTETS_MAX, SPARE_OCTETS_MIN};
+use crate::limits::{
+    BULK_OCTETS_MIN, SPARE_BUFFERS_MAX, SPARE_BULK_BUFFERS_MAX, SPARE_BULK_OCTETS_MAX,
+    SPARE_OCTETS_MAX, SPARE_OCTETS_MIN,
+};
 
 /// The one place that answers every question about sending and repeating. What leaves for an
 /// offset comes out of here, the first time and every time.
@@ -27,17 +30,26 @@ impl Blank for VecDeque<u8> {
 /// Buffers that stores have done with. A flow that waits for its next command holds nothing, and the
 /// next octets, of whichever flow, need no allocation.
 #[derive(Debug, Default)]
-pub struct Spare(Vec<Seldom<VecDeque<u8>>>);
+pub struct Spare {
+    small: Vec<Seldom<VecDeque<u8>>>,
+    /// Of flows in the midst of a big message.
+    bulk: Vec<Seldom<VecDeque<u8>>>,
+}
 
 impl Spare {
     /// A buffer for so many octets, that is not much too large: what it has counts as the flow's.
     fn take(&mut self, len: usize) -> Seldom<VecDeque<u8>> {
+        if len >= BULK_OCTETS_MIN
+            && let Some(buffer) = self.bulk.pop()
+        {
+            return buffer;
+        }
         let fits = |buffer: &Seldom<VecDeque<u8>>| {
             let capacity = buffer.capacity();
             capacity >= len && capacity / 4 <= len.max(SPARE_OCTETS_MIN)
         };
-        let found = self.0.iter().rposition(fits);
-        let mut buffer = found.map_or_else(Seldom::default, |at| self.0.swap_remove(at));
+        let found = self.small.iter().rposition(fits);
+        let mut buffer = found.map_or_else(Seldom::default, |at| self.small.swap_remove(at));
         if found.is_none() {
             buffer.reserve_exact(len.max(SPARE_OCTETS_MIN));
         }
@@ -46,13 +58,25 @@ impl Spare {
 
     /// Takes an empty buffer back.
     fn put(&mut self, mut buffer: Seldom<VecDeque<u8>>) {
-        if (1..=SPARE_OCTETS_MAX).contains(&buffer.capacity()) {
-            if self.0.len() >= SPARE_BUFFERS_MAX {
-                self.0.swap_remove(0);
+        let capacity = buffer.capacity();
+        if (1..=SPARE_OCTETS_MAX).contains(&capacity) {
+            if self.small.len() >= SPARE_BUFFERS_MAX {
+                self.small.swap_remove(0);
             }
-            buffer.truncate(0);
-            self.0.push(buffer);
+            // From its start again: that is what the caches have.
+            VecDeque::clear(&mut buffer);
+            self.small.push(buffer);
+        } else if (1..=SPARE_BULK_OCTETS_MAX).contains(&capacity)
+            && self.bulk.len() < SPARE_BULK_BUFFERS_MAX
+        {
+            VecDeque::clear(&mut buffer);
+            self.bulk.push(buffer);
         }
+    }
+
+    /// There is no flow any more: what only big messages need is given back.
+    pub fn rest(&mut self) {
+        self.bulk.clear();
     }
 }
 
@@ -168,6 +192,26 @@ mod tests {
     }
 
     #[test]
+    fn a_big_message_finds_the_buffer_of_the_last_one_and_a_command_does_not() {
+        let mut spare = Spare::default();
+        let mut store = Store::default();
+        let fill = |store: &mut Store, octets: usize, spare: &mut Spare| {
+            store.append(&vec![b'x'; octets], spare);
+            let memory = store.memory();
+            store.mark_sent(store.nxt());
+            store.release(store.nxt(), spare);
+            memory
+        };
+        let big = fill(&mut store, 1 << 20, &mut spare);
+        assert!(fill(&mut store, 6, &mut spare) < 1 << 10);
+        assert_eq!(fill(&mut store, BULK_OCTETS_MIN, &mut spare), big);
+        spare.rest();
+        assert!(fill(&mut store, BULK_OCTETS_MIN, &mut spare) < 1 << 18);
+        fill(&mut store, SPARE_BULK_OCTETS_MAX + 1, &mut spare);
+        assert!(fill(&mut store, BULK_OCTETS_MIN, &mut spare) < 1 << 18, "it was too big to keep");
+    }
+
+    #[test]
     fn nothing_is_released_that_has_not_left() {
         let mut store = Store::default();
         store.append(b"QUIT\r\n", &mut Spare::default());
@@ -195,8 +239,8 @@ mod tests {
             let capacity = store.octets.capacity();
             store.release(store.nxt(), &mut spare);
             assert!(store.is_empty() && store.memory() == 0);
-            assert!(spare.0.len() <= SPARE_BUFFERS_MAX);
-            let kept: Vec<_> = spare.0.iter().map(|buffer| buffer.capacity()).collect();
+            assert!(spare.small.len() <= SPARE_BUFFERS_MAX);
+            let kept: Vec<_> = spare.small.iter().map(|buffer| buffer.capacity()).collect();
             (capacity, kept)
         };
         let (large, _) = use_once(60_000);
@@ -205,7 +249,7 @@ mod tests {
         assert_eq!(kept, [large, small]);
         assert_eq!(use_once(50_000), (large, vec![small, large]));
         let (_, kept) = use_once(SPARE_OCTETS_MAX + 1);
-        assert_eq!(kept, [small, large], "what is too large is not kept");
+        assert_eq!(kept, [small, large], "what is too large is not kept for lines");
         let sizes = (1..=2 * SPARE_BUFFERS_MAX as u32).map(|n| 5_usize.pow(n % 7 + 1));
         sizes.for_each(|len| drop(use_once(len)));
     }
