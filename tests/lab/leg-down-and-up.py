@@ -1,6 +1,6 @@
 """A leg goes down and comes back: the guard goes on, and so does the mail."""
 
-from lab import INSIDE, IS_BRIDGE, LEGS, Client, Server, check, check_that, done, guard, guard_pid, lab, run
+from lab import INSIDE, LEGS, Client, Server, check, check_that, done, guard, guard_pid, lab, run
 
 guard()
 pid = guard_pid()
@@ -14,8 +14,6 @@ with Server(), Client(INSIDE["IPv4"], timeout=20) as running:
         except OSError:
             check_that(f"{leg} down: nothing passes", True)
         check(f"{leg} down: the guard lives", guard_pid(), pid)
-        if IS_BRIDGE:
-            run("guard", "ip", "link", "set", leg, "up", check=True)
         lab("guard", "routes")
         check(f"{leg} up again: the running connection goes on", running.say("HELO client"),
               b"250 mail.example.com Hello\r\n")
