@@ -1,7 +1,7 @@
 //! Giving up every privilege: capabilities, new files and sockets, system calls.
 //!
-//! Whoever found a hole in the guard would own a process that holds two TUN devices and can do
-//! nothing but read and write them. Each measure is taken where the kernel has it, and what it has
+//! Whoever found a hole in the guard would own a process that holds two TUN devices, or two bridged
+//! interfaces, and can do nothing but read and write them. Each measure is taken where the kernel has it, and what it has
 //! not is said. A filter of system calls is a thread's own: each thread locks itself up, and the logger and who answers
 //! Prometheus keep the few more calls that they need.
 //!
