@@ -94,6 +94,8 @@ fn an_operator_is_helped() {
     terminal.sees("o");
     terminal.types("w\t2\r");
     terminal.sees("line 1\r\nline 2\r\n");
+    // Between two lines the terminal itself takes ^V: for the console it is at the prompt only.
+    terminal.sees("fake> ");
     terminal.types("echo what\x16?\r");
     terminal.sees("\nwhat?\r\n");
     terminal.types("aside it happened\r");
