@@ -46,21 +46,19 @@ pub const WAITING_OCTETS_MAX: usize = 4 << 20;
 pub const STORE_OCTETS_MAX: usize = 16 << 20;
 
 /// Buffers of stores that an engine keeps for the next octets, so that a packet costs no allocation: as many
-/// as there are packets in a batch come between two uses of one. They are 2 MB at most, beside [`MEMORY_OCTETS`].
+/// as there are packets in a batch come between two uses of one. They are a megabyte at most, beside
+/// [`MEMORY_OCTETS`].
 pub const SPARE_BUFFERS_MAX: usize = 32;
 
-/// Octets of the largest such buffer: one super-segment.
-pub const SPARE_OCTETS_MAX: usize = 64 << 10;
+/// Octets of the largest list of pieces that is kept for the next store.
+pub const SPARE_LIST_OCTETS_MAX: usize = 16 << 10;
 
-/// Octets of the largest buffer of a flow in the midst of a big message that is kept for the next such flow: memory that is
-/// given back and asked for again costs a fault for each page of it.
-pub const SPARE_BULK_OCTETS_MAX: usize = 4 << 20;
+/// Rooms for a packet that an engine keeps, as long as it has any flow: memory that is given back and asked for again
+/// costs a fault for each page of it. They are 16 MiB at most, beside [`MEMORY_OCTETS`].
+pub const SPARE_ROOMS_MAX: usize = 256;
 
-/// Such buffers of one engine, as long as it has any flow: 16 MiB at most, beside [`MEMORY_OCTETS`].
-pub const SPARE_BULK_BUFFERS_MAX: usize = 4;
-
-/// Octets that come at once in a big message.
-pub const BULK_OCTETS_MIN: usize = 16 << 10;
+/// Octets that need a whole room.
+pub const BULK_OCTETS_MIN: usize = 32 << 10;
 
 /// Octets of the smallest one: a command or a reply.
 pub const SPARE_OCTETS_MIN: usize = 64;

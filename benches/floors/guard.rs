@@ -7,6 +7,7 @@ use etherparse::{IpNumber, Ipv4Header, TcpHeader, TcpOptionElement as Element};
 use mailguard::direction::Leg;
 use mailguard::engine::{Arrival, Engine, EngineConfig, Outbox};
 use mailguard::policy::{Bounds, Midstream, Personality, Policy};
+use mailguard::stream::Buffer;
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 use mailguard::wire::packet::{Headers, flags, seal};
@@ -32,7 +33,8 @@ impl Who {
 #[derive(Debug, Clone)]
 pub(crate) struct Packet {
     pub(crate) leg: Leg,
-    pub(crate) octets: Vec<u8>,
+    pub(crate) room: Buffer,
+    pub(crate) len: usize,
     pub(crate) offload: Offload,
 }
 
@@ -64,8 +66,9 @@ impl Guard {
     /// One packet, as a worker hands it in.
     pub(crate) fn handle(&mut self, packet: &mut Packet) {
         self.outbox.clear();
-        let Packet { leg, octets, offload } = packet;
-        self.engine.handle_packet(self.now, Arrival::new(*leg, *offload), octets, &mut self.outbox);
+        let Packet { leg, room, len, offload } = packet;
+        let arrival = Arrival::new(*leg, *offload);
+        self.engine.handle_buffer(self.now, arrival, room, *len, &mut self.outbox);
     }
 
     /// The deadlines that have passed, as a worker calls for them.
@@ -138,7 +141,9 @@ impl Talk {
         self.ticks += 1;
         let gso_size = (payload.len() > 1448).then_some(1448);
         let offload = Offload { partial_checksum: true, gso_size, ..Offload::default() };
-        Packet { leg: who.leg(), octets, offload }
+        let (mut room, len) = (Buffer::room(), octets.len());
+        room.get_mut().expect("a room of its own")[..len].copy_from_slice(&octets);
+        Packet { leg: who.leg(), room, len, offload }
     }
 
     /// A packet with payload.
@@ -153,7 +158,7 @@ impl Talk {
 
     /// Both ends take what the last call has left for them.
     pub(crate) fn learn(&mut self, guard: &Guard, packet: &Packet) {
-        for departure in guard.outbox.departures(&packet.octets) {
+        for departure in guard.outbox.departures(&packet.room[..packet.len]) {
             let headers = Headers::parse(departure.packet).expect("well-formed");
             let to = if departure.leg == Leg::Inside { Who::Server } else { Who::Client };
             let ends = headers.has(flags::SYN) || headers.has(flags::FIN);

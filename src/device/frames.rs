@@ -192,7 +192,9 @@ fn sort(
     let ip = Link::parse(&whole[..at + more]);
     let link = ip.unwrap_or_else(|| Link::copy(&whole[..start]));
     let inner = link.octets().len().saturating_sub(start);
-    room.copy_within(inner..len, 0);
+    if inner > 0 {
+        room.copy_within(inner..len, 0);
+    }
     let len = len - inner;
     shift(&mut vnet_header, -((ETHERNET_LEN + inner) as i32));
     if ip.is_some() && is_for_the_guard(&room[..len]) {

@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use super::rescue::faults;
 use super::table::octets_a_flow;
 use super::*;
+use crate::direction::Leg;
 use crate::limits::{
     EDITS_MAX, EMBRYONIC_MAX, FLOW_ALLOWANCE_OCTETS, MEMORY_RESERVE_PART, OUTSTANDING_MAX,
 };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use core::time::Duration;
 
 use super::*;
+use crate::direction::Leg;
 use crate::limits::{FRAGMENT_TIMEOUT, FRAGMENTED_PER_SOURCE_MAX};
 use crate::policy::Personality;
 use crate::wire::checksum;

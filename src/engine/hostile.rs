@@ -19,7 +19,7 @@ fn greeted(personality: &Personality) -> Trace {
     trace
 }
 
-fn in_mail_data() -> Trace {
+pub(super) fn in_mail_data() -> Trace {
     let mut trace = greeted(&Personality::MAILGUARD);
     trace.client(1, 8, ACK, "DATA\r\n");
     trace.server(8, 7, ACK, "354 go\r\n");

@@ -3,6 +3,7 @@
 use super::fragment_traces::{Guard, cut, finish, segment};
 use super::traces::Trace;
 use super::*;
+use crate::direction::Leg;
 use crate::engine::Arrival;
 use crate::policy::Personality;
 use crate::wire::checksum;

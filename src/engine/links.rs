@@ -2,6 +2,7 @@
 
 use super::traces::Trace;
 use super::*;
+use crate::direction::Leg;
 use crate::policy::Personality;
 use crate::wire::link::Link;
 use crate::wire::packet::flags::{ACK, SYN};

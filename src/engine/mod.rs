@@ -16,7 +16,10 @@ mod hostile;
 #[cfg(test)]
 mod icmp_traces;
 #[cfg(test)]
+mod keeping;
+#[cfg(test)]
 mod links;
+mod opening;
 mod owner;
 mod relayed;
 mod rescue;
@@ -33,11 +36,12 @@ mod traces;
 use core::net::IpAddr;
 
 use crate::counters::{Counters, DropReason, Event};
-use crate::direction::Leg;
-use crate::flow::{Context, Flow, Room, Spare, View};
+use crate::direction::Direction;
+use crate::flow::{Context, Flow, Hand, Room, Spare, View};
 use crate::limits::LOOKS_MAX;
 use crate::policy::{Bounds, Midstream, Policy, TcpMap, Timeouts};
 use crate::report::{Reports, Severity, What};
+use crate::stream::Buffer;
 use crate::time::Instant;
 use crate::wire::fragment::Fragment;
 use crate::wire::fragment_buffer::FragmentBuffer;
@@ -170,23 +174,68 @@ impl Engine {
         packet: &mut [u8],
         outbox: &mut Outbox,
     ) {
+        // A flow that may not keep the buffer is lent nothing.
+        self.handle(now, arrival, packet, 0, outbox);
+    }
+
+    /// Takes one packet, the first `len` octets of `buffer`, which nobody else may hold. It may be patched in place, and
+    /// the flow may go on to hold the buffer: then it is not to be written to any more, and [`Engine::room`] has another.
+    pub fn handle_buffer(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        buffer: &mut Buffer,
+        len: usize,
+        outbox: &mut Outbox,
+    ) {
+        let whole = buffer.len();
+        let Some(packet) = buffer.get_mut().and_then(|octets| octets.get_mut(..len)) else {
+            self.counters.packets_in += 1;
+            self.counters.dropped(DropReason::Malformed);
+            return;
+        };
+        if let Some((place, direction)) = self.handle(now, arrival, packet, whole, outbox) {
+            if let Some(flow) = self.flows.get_mut(place) {
+                flow.keep(direction, buffer);
+            }
+            self.flows.touch(place);
+            self.count(0);
+        }
+    }
+
+    /// Room for a packet.
+    pub fn room(&mut self) -> Buffer {
+        self.spare.octets.room()
+    }
+
+    /// Takes a packet that came in a buffer of so many octets. Whose store was lent octets of it is told.
+    fn handle(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        packet: &mut [u8],
+        buffer: usize,
+        outbox: &mut Outbox,
+    ) -> Option<(Place, Direction)> {
         let left_before = outbox.len();
         outbox.travel(Links::of(&arrival));
         let judged = match self.assemble(now, &arrival, packet) {
-            Assembled::Waits => return,
-            Assembled::Whole => self.judge(now, &arrival, packet, outbox),
+            Assembled::Waits => return None,
+            Assembled::Whole => self.judge(now, &arrival, packet, buffer, outbox),
             Assembled::Rebuilt(mut whole) => {
                 let arrival = Arrival { offload: Offload::default(), ..arrival };
-                let judged = self.judge(now, &arrival, &mut whole, outbox);
+                let judged = self.judge(now, &arrival, &mut whole, 0, outbox);
                 outbox.keep_input(left_before, &whole);
                 judged
             }
         };
         self.counters.packets_in += 1;
-        if let Err(reason) = judged {
+        let loan = judged.unwrap_or_else(|reason| {
             self.counters.dropped(reason);
-        }
+            None
+        });
         self.count(outbox.len() - left_before);
+        loan
     }
 
     fn count(&mut self, left: usize) {
@@ -205,8 +254,9 @@ impl Engine {
         now: Instant,
         arrival: &Arrival,
         packet: &mut [u8],
+        buffer: usize,
         outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Option<(Place, Direction)>, DropReason> {
         let Arrival { leg, offload, link } = *arrival;
         let inspects = self.config.policy.inspects();
         let mut headers = match Headers::parse(packet) {
@@ -214,7 +264,7 @@ impl Engine {
             Err(reason) => {
                 let is_icmp = reason == DropReason::NotTcp;
                 let message = if is_icmp { Message::read(packet) } else { Err(reason) };
-                return match message {
+                let judged = match message {
                     Ok(message) => self.judge_icmp(now, arrival, &message, packet, outbox),
                     Err(_) if !inspects && offload == Offload::default() => {
                         outbox.leave_in_place(
@@ -227,6 +277,7 @@ impl Engine {
                     }
                     Err(reason) => Err(reason),
                 };
+                return judged.map(|()| None);
             }
         };
         self.counters.octets_in += headers.payload_len() as u64;
@@ -239,7 +290,7 @@ impl Engine {
             place = None;
         }
         if !opens && place.is_none() {
-            return self.judge_stranger(now, arrival, &headers, packet, outbox);
+            return self.judge_stranger(now, arrival, &headers, packet, outbox).map(|()| None);
         }
         if !headers.checksum_is_right(packet, offload) {
             return Err(DropReason::BadChecksum);
@@ -290,7 +341,7 @@ impl Engine {
             spare: &mut self.spare,
             offload: self.config.offload,
             room,
-            gso_size: offload.gso_size,
+            hand: Hand { gso_size: offload.gso_size, buffer, loan: None },
         };
         let handled = guarded(flow, &mut context, Some(&headers), |flow, context| {
             flow.handle(leg, &headers, packet, context)
@@ -298,105 +349,9 @@ impl Engine {
         if handled == Some(Ok(())) {
             flow.heard_from(arrival);
         }
+        let loan = context.hand.loan.map(|direction| (place, direction));
         self.flows.touch(place);
-        handled.unwrap_or(Err(DropReason::FlowEnded))
-    }
-
-    /// Whether a flow begins with this packet: a SYN for an inspected port where there is no
-    /// connection, or where the old one is over.
-    fn opens(&self, place: Option<Place>, headers: &Headers) -> bool {
-        let policy = &self.config.policy;
-        headers.has(flags::SYN)
-            && !headers.has(flags::ACK)
-            && policy.inspection(headers.destination.port()).is_some()
-            && place.and_then(|at| self.flows.get(at)).is_none_or(|flow| flow.is_replaceable())
-            && !(self.config.fail_open && self.relays_strangers() && self.is_full())
-    }
-
-    /// Whether a connection that is over gives way to one that nobody inspects.
-    fn is_succeeded(&self, place: Place, headers: &Headers) -> bool {
-        headers.has(flags::SYN)
-            && !headers.has(flags::ACK)
-            && self.config.policy.inspection(headers.destination.port()).is_none()
-            && self.flows.get(place).is_some_and(|flow| flow.is_replaceable())
-    }
-
-    /// Whether packets of unknown connections pass.
-    fn relays_strangers(&self) -> bool {
-        !self.config.policy.inspects() || self.config.midstream == Midstream::Pass
-    }
-
-    /// Whether there is no place for another flow, and none that can be made.
-    fn is_full(&self) -> bool {
-        self.flows.len() >= self.config.bounds.flows_max && self.flows.half_open() == 0
-    }
-
-    /// Begins a flow, in the place of an `old` one that is over.
-    fn open(
-        &mut self,
-        now: Instant,
-        leg: Leg,
-        key: FlowKey,
-        old: Option<Place>,
-        syn: &Headers,
-        outbox: &mut Outbox,
-    ) -> Result<Place, DropReason> {
-        let bounds = self.config.bounds;
-        let reaches = |count: usize, max: usize| max > 0 && count >= max;
-        let of_client = self.flows.of_client(syn.source.ip());
-        if reaches(of_client.all as usize, bounds.per_client_max) {
-            return Err(DropReason::PerClientMax);
-        }
-        if reaches(of_client.half_open as usize, bounds.per_client_embryonic_max) {
-            return Err(DropReason::PerClientEmbryonicMax);
-        }
-        // The place of a flow that is over is taken by the new one.
-        let is_new = old.is_none();
-        if is_new && self.is_full() {
-            return Err(DropReason::TableFull);
-        }
-        if is_new
-            && (self.flows.len() >= bounds.flows_max
-                || reaches(self.flows.half_open(), bounds.embryonic_max))
-        {
-            self.forget_half_open(now, outbox);
-        }
-        let Some(personality) = self.config.policy.inspection(syn.destination.port()) else {
-            return Err(DropReason::NotSyn);
-        };
-        let personality = personality.clone();
-        self.relayed.forget(&key);
-        self.counters.happened(Event::FlowBuilt);
-        log::trace!("built: {} to {}", syn.source, syn.destination);
-        let flow = Flow::new(self.numbers.0, syn, leg, personality, bounds.timeouts, now);
-        self.numbers.0 += self.numbers.1;
-        flow.tell_built(&mut self.reports);
-        if old.and_then(|old| self.flows.remove(old)).is_some() {
-            self.counters.happened(Event::FlowEnded);
-        }
-        Ok(self.flows.insert(key, flow))
-    }
-
-    /// Makes a place: the half-open connection that has waited for the longest time gives way. If
-    /// the server has answered it, both ends are told; else the client's next SYN begins anew.
-    fn forget_half_open(&mut self, now: Instant, outbox: &mut Outbox) {
-        let oldest = self.flows.oldest_half_open();
-        let Some(mut flow) = oldest.and_then(|place| self.flows.remove(place)) else {
-            return;
-        };
-        let is_to_be_told = flow.is_answered() || (self.relays_strangers() && !flow.is_over());
-        self.counters.happened(Event::EmbryonicForgotten);
-        self.counters.happened(Event::FlowEnded);
-        flow.tell_forgotten(now, &mut self.reports);
-        if is_to_be_told {
-            let (counters, reports) = (&mut self.counters, &mut self.reports);
-            let spare = &mut self.spare;
-            let (offload, room) = (self.config.offload, Room::default());
-            let mut context =
-                Context { now, outbox, counters, reports, spare, offload, room, gso_size: None };
-            context.outbox.travel(flow.links());
-            guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
-        }
+        handled.unwrap_or(Err(DropReason::FlowEnded)).map(|()| loan)
     }
 
     /// Acts on the deadlines that have passed: flows that are over, or idle for too long, are
@@ -409,8 +364,16 @@ impl Engine {
         self.fragments.expire(now, counters);
         self.flows.look(now, LOOKS_MAX, |flow| {
             let room = Room::default();
-            let mut context =
-                Context { now, outbox, counters, reports, spare, offload, room, gso_size: None };
+            let mut context = Context {
+                now,
+                outbox,
+                counters,
+                reports,
+                spare,
+                offload,
+                room,
+                hand: Hand::default(),
+            };
             context.outbox.travel(flow.links());
             guarded(flow, &mut context, None, |flow, context| {
                 if flow.deadline() > now {
@@ -460,7 +423,7 @@ impl Engine {
                             spare: &mut self.spare,
                             offload: self.config.offload,
                             room: Room::default(),
-                            gso_size: None,
+                            hand: Hand::default(),
                         };
                         context.outbox.travel(flow.links());
                         guarded(flow, &mut context, None, |flow, context| flow.clear(context));

@@ -5,7 +5,7 @@ use super::rescue::guarded;
 use super::table::FlowKey;
 use crate::counters::{DropReason, Event};
 use crate::direction::Leg;
-use crate::flow::Context;
+use crate::flow::{Context, Hand};
 use crate::report::{End, Severity, What};
 use crate::time::Instant;
 use crate::wire::hygiene;
@@ -100,7 +100,7 @@ impl Engine {
                 spare: &mut self.spare,
                 offload: self.config.offload,
                 room,
-                gso_size: None,
+                hand: Hand::default(),
             };
             let handled = guarded(flow, &mut context, None, |flow, context| {
                 flow.handle_icmp(leg, &quote, context)

@@ -6,6 +6,7 @@ use super::rescue::faults;
 use super::traces::{Trace, sealed};
 use super::*;
 use crate::direction::Direction;
+use crate::direction::Leg;
 use crate::policy::{Action, MailRelay, Personality, SpecialCharacters};
 use crate::report::{Connection, Deed, Ending, Report, Rule};
 use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN, URG};

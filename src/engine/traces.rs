@@ -4,6 +4,7 @@ use crate::engine::Arrival;
 use std::sync::Arc;
 
 use super::*;
+use crate::direction::Leg;
 use crate::policy::Personality;
 use crate::wire::mint::Minted;
 use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN};
@@ -149,6 +150,14 @@ impl Trace {
             &mut self.outbox,
         );
         self.outbox.departures(&packet).map(|departure| departure.packet.to_vec()).collect()
+    }
+
+    /// What leaves for a packet in a buffer.
+    pub(super) fn send_buffer(&mut self, leg: Leg, buffer: &mut Buffer, len: usize) -> Vec<String> {
+        self.outbox.clear();
+        let arrival = Arrival::new(leg, Offload::default());
+        self.engine.handle_buffer(self.now, arrival, buffer, len, &mut self.outbox);
+        self.outbox.departures(&buffer[..len]).map(|departure| read(&departure)).collect()
     }
 
     /// What leaves for `packet`, read.

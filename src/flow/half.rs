@@ -1,5 +1,7 @@
 //! Everything kept for one direction of a flow.
 
+use core::ops::Range;
+
 use super::repair::Repairs;
 use super::stand_in::StandIn;
 use crate::counters::DropReason;
@@ -278,30 +280,60 @@ pub(super) struct Writer<'a> {
     store: &'a mut Store,
     spare: &'a mut Spare,
     at: Offset,
+    /// What is judged.
+    octets: &'a [u8],
+    /// So many of them have passed and are not in the store yet.
+    passed: usize,
     /// No octet was changed.
-    pub(super) is_untouched: bool,
+    is_untouched: bool,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer for the octets from original offset `at` on.
+    /// A writer for `octets`, which are judged from the first on; that is at original offset `at`.
     pub(super) fn new(
         map: &'a mut OffsetMap,
         store: &'a mut Store,
         spare: &'a mut Spare,
         at: Offset,
+        octets: &'a [u8],
     ) -> Self {
-        Self { map, store, spare, at, is_untouched: true }
+        Self { map, store, spare, at, octets, passed: 0, is_untouched: true }
+    }
+
+    /// The judge has done. Where all octets have passed, the store is lent them if there is a `place` in the packet
+    /// where they can stay, and else has a copy. Whether all were left as they were, and whether they are lent.
+    pub(super) fn finish(mut self, place: Option<Range<usize>>) -> (bool, bool) {
+        let place = place.filter(|_| self.is_untouched && self.passed == self.octets.len());
+        let is_lent = place.is_some();
+        match place {
+            Some(place) => self.store.lend(place, self.spare),
+            None => self.store_passed(),
+        }
+        (self.is_untouched, is_lent)
+    }
+
+    fn store_passed(&mut self) {
+        if let Some((passed, rest)) = self.octets.split_at_checked(self.passed) {
+            self.store.append(passed, self.spare);
+            (self.octets, self.passed) = (rest, 0);
+        }
     }
 }
 
 impl Edits for Writer<'_> {
     fn pass(&mut self, octets: &[u8]) {
-        self.store.append(octets, self.spare);
+        debug_assert_eq!(
+            self.octets.get(self.passed..).map(|rest| rest.starts_with(octets)),
+            Some(true)
+        );
+        self.passed += octets.len();
         self.at = self.at + octets.len();
     }
 
     fn trade(&mut self, original: usize, octets: &[u8]) {
         self.is_untouched = false;
+        self.store_passed();
+        self.octets = self.octets.get(original..).unwrap_or_default();
         let edited = Span::of(self.store.nxt(), octets.len());
         self.map.record(Span::of(self.at, original), edited);
         self.store.append(octets, self.spare);
@@ -309,7 +341,7 @@ impl Edits for Writer<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.map.remembered() < EDITS_MAX && self.store.len() < STORE_OCTETS_MAX
+        self.map.remembered() < EDITS_MAX && self.store.len() + self.passed < STORE_OCTETS_MAX
     }
 }
 
@@ -322,10 +354,13 @@ mod tests {
         let mut half = Half::new(Seq::new(u32::MAX - 3));
         half.open_window(1000);
         let mut spare = Spare::default();
-        let mut writer = Writer::new(&mut half.map, &mut half.store, &mut spare, Offset::ZERO);
+        let text = [b"abcd".to_vec(), vec![b'o'; original], b"efgh".to_vec()].concat();
+        let start = Offset::ZERO;
+        let mut writer = Writer::new(&mut half.map, &mut half.store, &mut spare, start, &text);
         writer.pass(b"abcd");
         writer.trade(original, &vec![b'x'; original + grown]);
         writer.pass(b"efgh");
+        assert_eq!(writer.finish(Some(40..40 + text.len())), (false, false));
         half.reassembly.advance(8 + original);
         half.store.mark_sent(half.store.nxt());
         half
@@ -408,7 +443,9 @@ mod tests {
     fn a_judge_has_room_up_to_either_limit() {
         let (mut map, mut store) = (OffsetMap::default(), Store::default());
         let mut spare = Spare::default();
-        let mut writer = Writer::new(&mut map, &mut store, &mut spare, Offset::ZERO);
+        let text = vec![b'x'; STORE_OCTETS_MAX];
+        let start = Offset::ZERO;
+        let mut writer = Writer::new(&mut map, &mut store, &mut spare, start, &text);
         for _ in 0..EDITS_MAX {
             assert!(writer.has_room());
             writer.trade(1, b"xx");
@@ -416,10 +453,32 @@ mod tests {
         assert!(!writer.has_room());
         let (mut map, mut store) = (OffsetMap::default(), Store::default());
         let mut spare = Spare::default();
-        let mut writer = Writer::new(&mut map, &mut store, &mut spare, Offset::ZERO);
-        writer.pass(&vec![b'x'; STORE_OCTETS_MAX - 1]);
+        let mut writer = Writer::new(&mut map, &mut store, &mut spare, start, &text);
+        writer.pass(&text[1..]);
         assert!(writer.has_room());
         writer.pass(b"x");
         assert!(!writer.has_room());
+    }
+
+    #[test]
+    fn the_store_is_lent_what_passes_whole() {
+        let (mut map, mut store) = (OffsetMap::default(), Store::default());
+        let mut spare = Spare::default();
+        let mut judge = |place: Option<Range<usize>>, passed: &[u8]| {
+            let start = store.nxt();
+            let mut writer = Writer::new(&mut map, &mut store, &mut spare, start, b"NOOP\r\n");
+            writer.pass(passed);
+            let (is_untouched, is_lent) = writer.finish(place);
+            assert!(is_untouched);
+            store.copy_lent(b"packet: NOOP\r\n", &mut spare);
+            assert_eq!(store.nxt(), start + passed.len());
+            is_lent
+        };
+        assert!(judge(Some(8..14), b"NOOP\r\n"));
+        assert!(!judge(Some(8..14), b"NOOP"), "not all of it was judged");
+        assert!(!judge(None, b"NOOP\r\n"));
+        let mut octets = [0; 16];
+        store.copy(Span { start: Offset::ZERO, end: store.nxt() }, &mut octets);
+        assert_eq!(&octets, b"NOOP\r\nNOOPNOOP\r\n");
     }
 }

@@ -3,6 +3,7 @@
 use super::Flow;
 use crate::direction::Direction;
 use crate::limits::{FLOW_ALLOWANCE_OCTETS, MEMORY_RESERVE_PART};
+use crate::stream::Buffer;
 
 /// What the flows hold as a call begins. The default has no room at all.
 #[derive(Debug, Default, Clone, Copy)]
@@ -29,6 +30,11 @@ impl Room {
 }
 
 impl Flow {
+    /// Goes on to hold the `buffer` that the packet in hand came in, of which the store was lent octets.
+    pub fn keep(&mut self, direction: Direction, buffer: &Buffer) {
+        self.halves[direction].store.keep(buffer);
+    }
+
     /// Octets that the flow holds beyond its own size.
     pub fn memory(&self) -> usize {
         let halves = [Direction::ToServer, Direction::ToClient].map(|d| self.halves[d].memory());

@@ -63,8 +63,19 @@ pub struct Context<'a> {
     pub offload: bool,
     /// What the flow may take of the memory that all share.
     pub room: Room,
-    /// Payload octets of each segment that the packet in hand stands for, if it is a super-segment.
+    /// The packet in hand.
+    pub hand: Hand,
+}
+
+/// How the packet came that a call is about, if it is about one.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Hand {
+    /// Payload octets of each segment that it stands for, if it is a super-segment.
     pub gso_size: Option<u16>,
+    /// Octets of the buffer that it came in, if a store may go on to hold that.
+    pub buffer: usize,
+    /// The direction whose store has been lent octets of it.
+    pub loan: Option<Direction>,
 }
 
 /// How far the connection has come.

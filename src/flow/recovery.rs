@@ -38,7 +38,7 @@ impl Flow {
             if let Some(start) = start {
                 half.stand_in.refill(Span::of(start, len));
             }
-            let size = usize::from(context.gso_size.unwrap_or(u16::MAX)).max(1);
+            let size = usize::from(context.hand.gso_size.unwrap_or(u16::MAX)).max(1);
             let segments = u32::try_from(len.div_ceil(size)).unwrap_or(DUPLICATES_MAX);
             let duplicates = if is_ahead { segments } else { 0 };
             let repeats = matches!(took, Took::Old | Took::Ahead { again: true });

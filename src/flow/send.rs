@@ -69,7 +69,7 @@ impl Flow {
     ) {
         self.translate_sack(direction, headers, packet);
         let options = headers.payload_start - headers.tcp_start - 20;
-        let size = context.gso_size.unwrap_or_else(|| self.segment_size(direction, options));
+        let size = context.hand.gso_size.unwrap_or_else(|| self.segment_size(direction, options));
         let size = size.min(self.path_room(direction, options));
         let leg = self.leg(direction);
         let addresses = (headers.source.ip(), headers.destination.ip());
@@ -103,6 +103,9 @@ impl Flow {
             let offload = Self::offload(context, len, size, ecn);
             context.outbox.leave_in_place(leg, offload, emit(offload), headers.end);
             return;
+        }
+        if context.hand.loan.take().is_some() {
+            half.store.copy_lent(packet, &mut context.spare.octets);
         }
         let room = if context.offload {
             PACKET_OCTETS_MAX - headers.payload_start

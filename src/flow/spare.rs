@@ -28,7 +28,7 @@ impl Judges {
 #[derive(Debug, Default)]
 pub struct Spare {
     /// Buffers for octets.
-    pub(super) octets: stream::Spare,
+    pub octets: stream::Spare,
     #[expect(clippy::vec_box, reason = "it is the boxes that are spared")]
     judges: Vec<Box<Judges>>,
 }
@@ -74,13 +74,20 @@ mod tests {
         let (mut map, mut store) = (OffsetMap::default(), Store::default());
         let mut octets = stream::Spare::default();
         let start = Offset::ZERO;
-        let mut writer = super::super::half::Writer::new(&mut map, &mut store, &mut octets, start);
+        let mut writer = super::super::half::Writer::new(
+            &mut map,
+            &mut store,
+            &mut octets,
+            start,
+            text.as_bytes(),
+        );
         let personality = Personality::named("asa94").unwrap();
         let text = text.as_bytes();
         let client = &mut judges.client;
         client
             .judge(text, false, &mut session, personality, &mut writer, &mut Indifferent)
             .unwrap();
+        writer.finish(None);
         assert!(map.remembered() < EDITS_MAX);
         spare.put_judges(judges).is_none()
     }

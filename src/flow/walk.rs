@@ -1,6 +1,8 @@
 //! The walk of a segment: judge the envelope; let the other half hear the acknowledgement; let
 //! this half take the octets; pump; send what is due.
 
+use core::ops::Range;
+
 use super::accept::Accepted;
 use super::half::{Heard, Writer};
 use super::watch::Watch;
@@ -86,6 +88,10 @@ impl Flow {
 
         let load = self.load(direction, start, headers, took, nxt);
         self.carry_congestion(direction, headers, packet, load);
+        if context.hand.loan.is_some() && !load.is_untouched {
+            context.hand.loan = None;
+            self.halves[direction].store.copy_lent(packet, &mut context.spare.octets);
+        }
         if !load.span.is_empty() || load.fin {
             self.relay(direction, headers, packet, heard, load, context);
         } else {
@@ -159,7 +165,12 @@ impl Flow {
                 let fresh = payload.get(skip..).unwrap_or_default();
                 let is_stuck = half.fin == Some(end);
                 let at = half.reassembly.front();
-                let (judged, is_untouched) = self.judge(direction, at, fresh, is_stuck, context)?;
+                // A buffer that is half empty, or more, costs more than a copy.
+                let is_big = skip == 0 && payload.len() >= context.hand.buffer.div_ceil(2).max(1);
+                let place = headers.payload_start..headers.end;
+                let place = (context.hand.buffer > 0 && is_big).then_some(place);
+                let (judged, is_untouched) =
+                    self.judge(direction, at, fresh, place, is_stuck, context)?;
                 let half = &mut self.halves[direction];
                 half.reassembly.advance(judged);
                 if !discards {
@@ -212,7 +223,7 @@ impl Flow {
         let is_stuck = is_stuck || self.halves[direction].fin == Some(reassembly.end());
         // The judge and its writer need no reassembly, only where it stands.
         let at = reassembly.front();
-        let judged = self.judge(direction, at, reassembly.ready(), is_stuck, context);
+        let judged = self.judge(direction, at, reassembly.ready(), None, is_stuck, context);
         if let Ok((judged, _)) = judged {
             reassembly.advance(judged);
         }
@@ -221,19 +232,20 @@ impl Flow {
     }
 
     /// Offers `octets`, which start at original offset `at`, to the judge of `direction`; how many
-    /// it took, and whether they leave as they came.
+    /// it took, and whether they leave as they came. The store may be lent them in their `place`.
     fn judge(
         &mut self,
         direction: Direction,
         at: Offset,
         octets: &[u8],
+        place: Option<Range<usize>>,
         is_stuck: bool,
         context: &mut Context<'_>,
     ) -> Result<(usize, bool), Fault> {
         let mut judges = self.judges.take().unwrap_or_else(|| context.spare.judges());
         let half = &mut self.halves[direction];
         let spare = &mut context.spare.octets;
-        let mut writer = Writer::new(&mut half.map, &mut half.store, spare, at);
+        let mut writer = Writer::new(&mut half.map, &mut half.store, spare, at, octets);
         let (session, personality) = (&mut self.session, &*self.personality);
         let mut watch = Watch {
             now: context.now,
@@ -254,7 +266,9 @@ impl Flow {
                 judges.server.judge(octets, is_stuck, session, personality, &mut writer, &mut watch)
             }
         };
-        let judged = judged.map(|judged| (judged, writer.is_untouched));
+        let (is_untouched, is_lent) = writer.finish(place.filter(|_| judged.is_ok()));
+        context.hand.loan = is_lent.then_some(direction).or(context.hand.loan);
+        let judged = judged.map(|judged| (judged, is_untouched));
         if let Err(fault) = judged {
             watch.fault(fault);
         }

@@ -9,6 +9,7 @@ use crate::direction::Leg;
 use crate::engine::{Arrival, Departure, Engine, EngineConfig, Outbox};
 use crate::limits::{DUPLICATES_MAX, PACKET_OCTETS_MAX, STORE_OCTETS_MAX, WAITING_OCTETS_MAX};
 use crate::policy::{Bounds, Midstream, Personality, Policy};
+use crate::stream::Buffer;
 use crate::time::Instant;
 use crate::wire::checksum;
 use crate::wire::icmp::Message;
@@ -99,14 +100,16 @@ impl Guard {
         let held = self.engine.counters().octets_held;
         let drops = self.engine.counters().drops_total();
         let is_fragment = !matches!(crate::wire::fragment::Fragment::read(packet), Ok(None));
-        let mut octets = packet.to_vec();
         self.outbox.clear();
-        self.engine.handle_packet(
-            self.now,
-            Arrival::new(leg, offload),
-            &mut octets,
-            &mut self.outbox,
-        );
+        let (now, arrival) = (self.now, Arrival::new(leg, offload));
+        // The flow may go on to hold what it was given: it must not matter.
+        let mut octets = Buffer::from(packet);
+        if self.given.is_multiple_of(2) {
+            self.engine.handle_buffer(now, arrival, &mut octets, packet.len(), &mut self.outbox);
+        } else {
+            let octets = octets.get_mut().unwrap_or_default();
+            self.engine.handle_packet(now, arrival, octets, &mut self.outbox);
+        }
         self.given += 1;
         let counters = self.engine.counters();
         assert_eq!(counters.packets_in, self.given, "packets in");

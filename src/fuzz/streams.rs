@@ -1,7 +1,7 @@
 //! Reassembly, offset map and store against plain models.
 
 use super::cursor::Cursor;
-use crate::stream::{Arrival, Offset, OffsetMap, Reassembly, Round, Span, Spare, Store};
+use crate::stream::{Arrival, Buffer, Offset, OffsetMap, Reassembly, Round, Span, Spare, Store};
 
 /// Octets of the modelled stream.
 const LEN: usize = 2048;
@@ -133,7 +133,19 @@ fn store(mut cursor: Cursor<'_>) {
         match how & 3 {
             0 => {
                 let octets = cursor.slice(size);
-                store.append(octets, &mut spare);
+                // Copied, or kept where they came, behind a header.
+                let packet = Buffer::from(&*[b"header", octets].concat());
+                match how & 0xc {
+                    0 | 4 => store.append(octets, &mut spare),
+                    lent => {
+                        store.lend(6..packet.len(), &mut spare);
+                        if lent == 8 {
+                            store.keep(&packet);
+                        } else {
+                            store.copy_lent(&packet, &mut spare);
+                        }
+                    }
+                }
                 model.extend_from_slice(octets);
             }
             1 => {

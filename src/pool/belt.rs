@@ -8,15 +8,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::device::Bell;
 use crate::engine::{Arrival, Control, Filter};
 use crate::flow::View;
-use crate::limits::{BELT_PACKETS_MAX, PACKET_OCTETS_MAX};
+use crate::limits::BELT_PACKETS_MAX;
 use crate::observe::Standing;
-
-/// Room for one packet.
-pub(super) type Room = Box<[u8]>;
-
-pub(super) fn room() -> Room {
-    vec![0; PACKET_OCTETS_MAX].into_boxed_slice()
-}
+use crate::stream::Buffer;
 
 /// What the control side asks of a worker.
 #[derive(Debug)]
@@ -36,7 +30,7 @@ pub(super) enum Order {
 pub(super) struct Parcel {
     pub(super) arrival: Arrival,
     pub(super) len: usize,
-    pub(super) room: Room,
+    pub(super) room: Buffer,
     /// The worker whose room it is.
     from: usize,
 }
@@ -49,9 +43,9 @@ pub(super) struct Belts {
     bells: Arc<[Arc<Bell>]>,
     to: Vec<Sender<Parcel>>,
     incoming: Receiver<Parcel>,
-    homes: Vec<Sender<Room>>,
-    spares: Receiver<Room>,
-    /// Rooms that were ever made.
+    homes: Vec<Sender<Buffer>>,
+    spares: Receiver<Buffer>,
+    /// Buffers that were ever made.
     made: usize,
 }
 
@@ -93,7 +87,7 @@ impl Belts {
         owner: usize,
         arrival: Arrival,
         len: usize,
-        room: &mut Room,
+        room: &mut Buffer,
     ) -> bool {
         let Some(spare) = self.spare() else {
             return false;
@@ -113,7 +107,7 @@ impl Belts {
     }
 
     /// An empty room. They are made only while the traffic needs more than ever before.
-    fn spare(&mut self) -> Option<Room> {
+    fn spare(&mut self) -> Option<Buffer> {
         if let Ok(spare) = self.spares.try_recv() {
             return Some(spare);
         }
@@ -121,7 +115,7 @@ impl Belts {
             return None;
         }
         self.made += 1;
-        Some(room())
+        Some(Buffer::room())
     }
 
     /// The next packet that another worker sent.
@@ -134,7 +128,7 @@ impl Belts {
         self.give_back(parcel.from, parcel.room);
     }
 
-    fn give_back(&self, to: usize, room: Room) {
+    fn give_back(&self, to: usize, room: Buffer) {
         // A home has a place for each of its rooms; it is gone only when its worker has ended.
         let _ = self.homes[to].try_send(room);
     }
@@ -163,12 +157,12 @@ mod tests {
         let mut belts = Belts::between(2).expect("two bells");
         let second = belts.pop().expect("two workers");
         let mut first = belts.pop().expect("two workers");
-        let mut mine = room();
+        let mut mine = Buffer::room();
         for number in 0..BELT_PACKETS_MAX {
-            mine[0] = number as u8;
+            mine.get_mut().unwrap()[0] = number as u8;
             assert!(first.send(1, ARRIVAL, 1, &mut mine));
         }
-        mine[0] = 0xee;
+        mine.get_mut().unwrap()[0] = 0xee;
         assert!(!first.send(1, ARRIVAL, 1, &mut mine));
         assert_eq!(mine[0], 0xee, "a refused packet stays where it was");
         for number in 0..BELT_PACKETS_MAX {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Clock};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::belt::{Belts, Order, Room, room};
+use super::belt::{Belts, Order};
 use super::watch::LimitWatch;
 use super::{Lane, Owner};
 use crate::counters::{Counters, DropReason, Event};
@@ -15,6 +15,7 @@ use crate::engine::{Arrival, Assembled, Control, Departure, Engine, EngineConfig
 use crate::limits::{BATCH_PACKETS_MAX, CROWD_FLOWS_MIN, GLANCES_MAX, LATENCY_SAMPLED_ONE_IN};
 use crate::observe::{Latency, Reporter, Standing};
 use crate::report::{Report, Severity, What};
+use crate::stream::Buffer;
 use crate::time::Instant;
 use crate::wire::offload::Offload;
 
@@ -75,7 +76,7 @@ impl Exit {
         self.send(departure)
     }
 
-    fn receive(&mut self, leg: Leg, room: &mut Room) -> Result<Incoming, Failure> {
+    fn receive(&mut self, leg: Leg, room: &mut [u8]) -> Result<Incoming, Failure> {
         self.way_out(leg).0.receive(room).map_err(|gone| (leg, gone))
     }
 
@@ -97,7 +98,7 @@ pub(super) struct Worker {
     exit: Exit,
     engine: Engine,
     outbox: Outbox,
-    room: Room,
+    room: Buffer,
     belts: Belts,
     bell: Arc<Bell>,
     orders: Receiver<Order>,
@@ -134,7 +135,7 @@ impl Worker {
             exit: Exit { lane, drops: Counters::default(), was_ready: [false; 2] },
             engine,
             outbox: Outbox::default(),
-            room: room(),
+            room: Buffer::room(),
             bell: belts.own_bell(),
             workers: belts.workers(),
             belts,
@@ -311,7 +312,12 @@ impl Worker {
         let is_burst = self.exit.queue(leg).is_seen_through() || self.exit.was_ready[leg as usize];
         let most = if is_burst { BATCH_PACKETS_MAX } else { 1 };
         for _ in 0..most {
-            let (len, arrival) = match self.exit.receive(leg, &mut self.room)? {
+            if !self.room.is_free() {
+                // A flow goes on to hold it.
+                self.room = self.engine.room();
+            }
+            let room = self.room.get_mut().unwrap_or_default();
+            let (len, arrival) = match self.exit.receive(leg, room)? {
                 Incoming::Packet { len, link, offload } => (len, Arrival { leg, offload, link }),
                 Incoming::Foreign { len, link, vnet_header } => {
                     let (leg, offload, packet) = (!leg, Offload::default(), &self.room[..len]);
@@ -358,7 +364,7 @@ impl Worker {
         now: Instant,
         mut arrival: Arrival,
         mut len: usize,
-        room: &mut Room,
+        room: &mut Buffer,
     ) -> Result<(), Failure> {
         if self.workers > 1 {
             if !self.is_own(arrival, len, room) {
@@ -369,7 +375,9 @@ impl Worker {
                 Assembled::Waits => return Ok(()),
                 Assembled::Rebuilt(packet) => {
                     (len, arrival.offload) = (packet.len(), Offload::default());
-                    room[..len].copy_from_slice(&packet);
+                    if let Some(room) = room.get_mut() {
+                        room[..len].copy_from_slice(&packet);
+                    }
                     if !self.is_own(arrival, len, room) {
                         return Ok(());
                     }
@@ -377,15 +385,14 @@ impl Worker {
             }
         }
         self.outbox.clear();
-        let packet = &mut room[..len];
-        self.engine.handle_packet(now, arrival, packet, &mut self.outbox);
-        let left = self.exit.flush(&self.outbox, packet);
+        self.engine.handle_buffer(now, arrival, room, len, &mut self.outbox);
+        let left = self.exit.flush(&self.outbox, &room[..len]);
         self.report();
         left
     }
 
     /// Whether the packet is this worker's; if not, it has gone to its owner.
-    fn is_own(&mut self, arrival: Arrival, len: usize, room: &mut Room) -> bool {
+    fn is_own(&mut self, arrival: Arrival, len: usize, room: &mut Buffer) -> bool {
         let owner = (self.owner)(&room[..len], self.workers, self.seed);
         if owner != self.belts.own {
             self.hand_over(owner, arrival, len, room);
@@ -393,7 +400,7 @@ impl Worker {
         owner == self.belts.own
     }
 
-    fn hand_over(&mut self, owner: usize, arrival: Arrival, len: usize, room: &mut Room) {
+    fn hand_over(&mut self, owner: usize, arrival: Arrival, len: usize, room: &mut Buffer) {
         if self.belts.send(owner, arrival, len, room) {
             self.exit.drops.happened(Event::HandedOver);
         } else {
@@ -409,6 +416,9 @@ impl Worker {
             };
             let (arrival, len) = (parcel.arrival, parcel.len);
             self.take(now, arrival, len, &mut parcel.room)?;
+            if !parcel.room.is_free() {
+                parcel.room = self.engine.room();
+            }
             self.belts.done(parcel);
         }
         // There may be more, but the legs have their turn first.

@@ -9,6 +9,7 @@ use mailguard::counters::Counters;
 use mailguard::direction::Leg;
 use mailguard::engine::{Arrival, Control, Engine, EngineConfig, Outbox};
 use mailguard::policy::{Bounds, Midstream, Policy, Timeouts};
+use mailguard::stream::Buffer;
 use mailguard::time::Instant;
 use mailguard::wire::offload::Offload;
 
@@ -333,8 +334,15 @@ impl Guard {
         let moment = Instant::from_micros(now);
         self.change(moment, &bytes);
         let leg = if self.turned { !leg } else { leg };
-        self.engine.handle_packet(moment, Arrival::new(leg, offload), &mut bytes, &mut self.outbox);
-        bytes
+        let arrival = Arrival::new(leg, offload);
+        if self.given.is_multiple_of(2) {
+            self.engine.handle_packet(moment, arrival, &mut bytes, &mut self.outbox);
+            return bytes;
+        }
+        // The flow may go on to hold what it was given: it must not matter.
+        let mut buffer = Buffer::from(&*bytes);
+        self.engine.handle_buffer(moment, arrival, &mut buffer, bytes.len(), &mut self.outbox);
+        buffer.to_vec()
     }
 
     /// Puts another policy into force before a packet of a connection that is open, and the first one before

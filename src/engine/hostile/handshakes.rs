@@ -3,6 +3,7 @@
 use super::super::traces::{Trace, sealed};
 use super::super::*;
 use super::segments::{insert_option, refuses, rest, stamped};
+use crate::direction::Leg;
 use crate::policy::Personality;
 use crate::wire::packet::flags::{ACK, FIN, RST, SYN};
 

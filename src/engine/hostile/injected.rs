@@ -5,6 +5,7 @@ use super::super::traces::Trace;
 use super::super::*;
 use super::segments::stamped;
 use super::{greeted, in_mail_data, later};
+use crate::direction::Leg;
 use crate::policy::Personality;
 use crate::wire::packet::flags::{ACK, RST};
 

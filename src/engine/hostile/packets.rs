@@ -3,6 +3,7 @@
 use super::super::traces::{Trace, sealed};
 use super::super::*;
 use super::segments::{is_a_decoy, rest, stamped};
+use crate::direction::Leg;
 use crate::wire::mint::Minted;
 use crate::wire::packet::flags::{ACK, FIN, RST, SYN};
 use crate::wire::packet::seal;

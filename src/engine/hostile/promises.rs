@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::super::traces::{Trace, sealed};
 use super::super::*;
+use crate::direction::Leg;
 use crate::limits::{CLOSED_TIMEOUT, REPAIR_AFTER_MAX};
 use crate::policy::Personality;
 use crate::wire::packet::flags::{ACK, RST};

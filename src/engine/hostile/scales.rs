@@ -4,6 +4,7 @@ use super::super::traces::{Trace, sealed};
 use super::super::*;
 use super::segments::{insert_option, refuses};
 use super::{greeted, later};
+use crate::direction::Leg;
 use crate::engine::Arrival;
 use crate::policy::Personality;
 use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN};
