@@ -30,12 +30,19 @@ impl Who {
 }
 
 /// A packet on its way in.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Packet {
     pub(crate) leg: Leg,
     pub(crate) room: Buffer,
     pub(crate) len: usize,
     pub(crate) offload: Offload,
+}
+
+impl Clone for Packet {
+    /// In a buffer of its own, as it comes.
+    fn clone(&self) -> Self {
+        Self { room: Buffer::from(&*self.room), ..*self }
+    }
 }
 
 /// What is measured.

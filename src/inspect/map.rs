@@ -1,6 +1,7 @@
 //! The classes of the default map of the ASA, and others that count and measure.
 
 mod actions;
+mod bodies;
 mod commands;
 mod counts;
 mod parts;

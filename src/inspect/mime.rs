@@ -3,6 +3,8 @@
 //! Forgiving as mail programs are: a value without quotes goes up to the semicolon, a boundary counts whatever the
 //! type, a part's header ends at a boundary too.
 
+use memchr::memchr_iter;
+
 use super::Observer;
 use super::classes::{Searches, Stop, act, settle, weigh};
 use crate::limits::BOUNDARIES_MAX;
@@ -105,6 +107,11 @@ fn filename_length(matches: &Match) -> Option<u32> {
     if let Match::MimeFilenameLength(most) = matches { Some(*most) } else { None }
 }
 
+/// Whether a line begins behind those octets.
+fn ends_line(octets: &[u8]) -> bool {
+    octets.last().is_none_or(|last| *last == b'\n')
+}
+
 fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t')
 }
@@ -141,6 +148,29 @@ impl Mime {
             + self.boundaries.iter().map(|boundary| boundary.len()).sum::<usize>();
         let searches = self.types.memory() + self.filenames.memory();
         size_of::<Self>() + boundaries + self.boundary.capacity() + searches
+    }
+
+    /// Whether the next octet begins a line, and one that says nothing unless it is a delimiter.
+    pub(super) fn is_between_lines(&self) -> bool {
+        !self.in_header && self.column == 0
+    }
+
+    /// How many octets of whole `lines`, as they are sent, come before one that may be a delimiter. There,
+    /// [`Mime::is_between_lines`] holds.
+    pub(super) fn plain_lines(&self, lines: &[u8]) -> usize {
+        if self.boundaries.is_empty() && !self.has_too_many {
+            return lines.len();
+        }
+        let begins_line = |at: usize| {
+            let before = lines.get(..at).unwrap_or_default();
+            // A dot that begins a line hides nothing.
+            let before = before.strip_suffix(b".").filter(|rest| ends_line(rest)).unwrap_or(before);
+            ends_line(before).then_some(before.len())
+        };
+        memchr_iter(b'-', lines)
+            .filter(|at| lines.get(at + 1) == Some(&b'-'))
+            .find_map(begins_line)
+            .unwrap_or(lines.len())
     }
 
     /// Octets of a line, without its end; the error says after how many it stops.

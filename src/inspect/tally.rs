@@ -1,6 +1,6 @@
 //! What the classes of a policy map count and measure of a message, in constant memory.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::Observer;
 use super::classes::{Stop, next_match, settle, weigh};
@@ -9,6 +9,9 @@ use crate::policy::{Class, Match};
 
 /// The name of the field, and the colon.
 const TO: &[u8] = b"TO:";
+
+/// Octets of lines that are looked at together: what is looked at in vain is not more.
+const PLAIN_OCTETS_MAX: usize = 4096;
 
 /// How much of one message has come.
 #[derive(Debug, Default, Clone)]
@@ -47,6 +50,10 @@ impl MessageTally {
         }
         let mut at = 0;
         while at < octets.len() {
+            at += self.plain_lines(&octets[at..], map);
+            if at == octets.len() {
+                break;
+            }
             let end = memchr(b'\n', &octets[at..]).map_or(octets.len(), |found| at + found + 1);
             let len = self.until_match(&octets[at..end], map);
             self.piece(&octets[at..at + len], map, observer)
@@ -57,6 +64,41 @@ impl MessageTally {
             self.finish(map, observer).map_err(|stop| (octets.len().saturating_sub(1), stop))?;
         }
         Ok(())
+    }
+
+    /// How many octets are whole lines of the body of which no class has anything to say: nearly all of a message.
+    /// They are counted.
+    fn plain_lines(&mut self, octets: &[u8], map: &[Class]) -> usize {
+        let is_between_lines = self.in_body && self.line == 0 && !self.after_cr;
+        if !is_between_lines || !self.mime.as_ref().is_none_or(|mime| mime.is_between_lines()) {
+            return 0;
+        }
+        let (mut longest, mut room) = (PLAIN_OCTETS_MAX, octets.len());
+        for class in map {
+            if let Some(most) = Self::of_line(&class.matches, true) {
+                if class.is_negated {
+                    return 0;
+                }
+                longest = longest.min(most as usize);
+            }
+            let most = of_part(&class.matches, true).filter(|_| !class.is_negated);
+            if let Some(more) = most.and_then(|most| u64::from(most).checked_sub(self.octets)) {
+                room = room.min(usize::try_from(more).unwrap_or(usize::MAX));
+            }
+        }
+        let octets = &octets[..room];
+        let mut at = 0;
+        // No line in this window is longer than the longest one, its end included: none crosses its last LF.
+        while let Some(end) = memrchr(b'\n', &octets[at..octets.len().min(at + longest)]) {
+            let lines = &octets[at..=at + end];
+            let plain = self.mime.as_ref().map_or(lines.len(), |mime| mime.plain_lines(lines));
+            at += plain;
+            if plain < lines.len() {
+                break;
+            }
+        }
+        self.octets += at as u64;
+        at
     }
 
     /// What a class says of the line, or of the part of the message, that is in hand.
