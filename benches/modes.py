@@ -2,6 +2,8 @@
 
 import glob
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,8 @@ DEFRAGMENT = """table inet defragment {
 }
 """
 PERSONALITY = {"off": "off", "mailguard": "mailguard", "asa": "asa94"}
+# How long the -poll modes look for packets before they sleep, in µs: many round trips.
+BUSY_POLL = 1000
 
 
 class Mode:
@@ -34,6 +38,8 @@ class Mode:
     is_proxy = False
     # Its processes' memory is worth a row.
     has_memory = False
+    # Remembers each connection that has begun, so that a flood can fill its table.
+    has_table = False
     # The forwarder of the same device without inspection.
     null = None
 
@@ -124,15 +130,38 @@ class NullPacket(Mode):
         self.launch(FORWARD, "packet", "wire-client", "wire-server", until="forwarding", file="out")
 
 
-class Tun(Mode):
-    """mailguard between two TUN legs."""
+class Guard(Mode):
+    """mailguard."""
 
     has_memory = True
+    has_table = True
+
+    def __init__(self, name, personality, workers, busy_poll):
+        super().__init__(name)
+        self.options = ["--personality", personality, "--workers", workers, "--busy-poll", busy_poll]
+
+    def counters(self):
+        """What it prints when it is asked."""
+        process = self.processes[0]
+        asked = process.said(process.out).count("Drops:")
+        process.popen.send_signal(signal.SIGUSR1)
+        for _ in range(500):
+            blocks = process.said(process.out).split("Drops:")
+            # The last line of a block.
+            if len(blocks) > asked + 1 and re.search(r"^  ring-full +\d+\n", blocks[-1], re.M):
+                said = blocks[-2] + blocks[-1]
+                return {name: int(value) for name, value in re.findall(r"^  (\S+) +(\d+)$", said, re.M)}
+            bed.time.sleep(0.01)
+        raise Trouble(f"{self.name} does not print its counters")
+
+
+class Tun(Guard):
+    """mailguard between two TUN legs."""
+
     null = "null-tun"
 
-    def __init__(self, name, personality, workers):
-        super().__init__(name)
-        self.options = ["--personality", personality, "--workers", workers]
+    def __init__(self, name, personality, workers, busy_poll):
+        super().__init__(name, personality, workers, busy_poll)
         if workers > 1:
             self.null = "null-tun2"
 
@@ -142,16 +171,11 @@ class Tun(Mode):
         self.steer(*LEGS)
 
 
-class Bridge(Mode):
+class Bridge(Guard):
     """mailguard as a bridge between two interfaces."""
 
     routed = False
-    has_memory = True
     null = "null-packet"
-
-    def __init__(self, name, personality, workers):
-        super().__init__(name)
-        self.options = ["--personality", personality, "--workers", workers]
 
     def why_not(self):
         if "--bridge" not in bed.run(bed.MAILGUARD, "run", "--help"):
@@ -288,8 +312,8 @@ def all_modes():
     modes = [Mode("routing"), NullTun("null-tun", 1), NullTun("null-tun2", 2), NullPacket("null-packet")]
     for kind, made in (("tun", Tun), ("bridge", Bridge)):
         for word, personality in PERSONALITY.items():
-            modes += [made(f"{kind}-{word}{'' if workers == 1 else workers}", personality, workers)
-                      for workers in (1, 2)]
+            modes += [made(f"{kind}-{word}{suffix}", personality, workers, busy_poll)
+                      for suffix, workers, busy_poll in (("", 1, 0), ("2", 2, 0), ("-poll", 1, BUSY_POLL))]
     modes += [Haproxy("haproxy"), Nginx("nginx"), Postfix("postfix")]
     return {mode.name: mode for mode in modes}
 

@@ -7,10 +7,11 @@ import os
 import re
 import resource
 import signal
+import sys
 import time
 
 import bed
-from bed import MTA, MAILGUARD, PORT, Trouble
+from bed import MTA, MAILGUARD, PORT, ROOT, Trouble
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SIZES = {"1k": 1 << 10, "100k": 100 << 10}
@@ -61,12 +62,14 @@ def open_files():
 
 def repeats(mode):
     """Segments that the client's kernel, and a proxy's, has sent again."""
-    count = 0
-    for side in ("client", "middle"):
-        names, values = [line.split() for line in mode.row.exec(side, "cat", "/proc/net/snmp").splitlines()
-                         if line.startswith("Tcp:")]
-        count += int(values[names.index("RetransSegs")])
-    return count
+    return sum(kernel_counter(mode, side, "snmp", "Tcp:", "RetransSegs") for side in ("client", "middle"))
+
+
+def kernel_counter(mode, side, file, protocol, name):
+    """What the kernel of a side has counted."""
+    names, values = [line.split() for line in mode.row.exec(side, "cat", f"/proc/net/{file}").splitlines()
+                     if line.startswith(protocol)]
+    return int(values[names.index(name)])
 
 
 class Spent:
@@ -116,24 +119,26 @@ def address(mode, family):
     return f"[{where}]:{PORT}" if ":" in where else f"{where}:{PORT}"
 
 
-def load(mode, family, *options, seconds):
-    """Runs the load; what it reports, what the sink has counted, and what was spent."""
+def load(mode, family, *options, seconds, meanwhile=contextlib.nullcontext):
+    """Runs the load; what it reports, what the sink has counted, and what was spent. What happens `meanwhile` begins when
+    the sink listens."""
     sink = Sink(mode)
     # For who stores mail and looks for its way anew.
     to = f"sink@{'v6' if family == 'IPv6' else 'v4'}.example.net"
     try:
-        spent = Spent(mode)
-        began = time.time()
-        # HELO and not EHLO: what a mode does with the reply to EHLO must not change the load.
-        process = mode.row.start("client", MAILGUARD, "load", address(mode, family), "--helo", "--json",
-                                 "--interval", "0", "--timeout", "30", "--to", to, *options)
-        status = process.wait(seconds + 90)
-        report = parsed(process)
-        if status != 0 or report["errors"]["total"]:
-            raise Trouble(f"load: {report['errors']['kinds']}")
-        if mode.stores:
-            wait_until_delivered(mode)
-        spent = spent.stop()
+        with meanwhile():
+            spent = Spent(mode)
+            began = time.time()
+            # HELO and not EHLO: what a mode does with the reply to EHLO must not change the load.
+            process = mode.row.start("client", MAILGUARD, "load", address(mode, family), "--helo", "--json",
+                                     "--interval", "0", "--timeout", "30", "--to", to, *options)
+            status = process.wait(seconds + 90)
+            report = parsed(process)
+            if status != 0 or report["errors"]["total"]:
+                raise Trouble(f"load: {report['errors']['kinds']}")
+            if mode.stores:
+                wait_until_delivered(mode)
+            spent = spent.stop()
     finally:
         totals = sink.totals()
     check(report, totals)
@@ -160,6 +165,46 @@ def check(report, totals):
     if wrong or report["messages_failed"]:
         raise Trouble("did not all arrive: " + ", ".join(
             f"{name} {got} instead of {number}" for name, (got, number) in wrong.items()))
+
+
+class Flood:
+    """SYNs of nobody, by which the table of half-open connections is full before anything is measured: each new one
+    then makes the guard forget the oldest. It is Trouble when fewer than half of them came to the server, as a machine that
+    is too busy would have it, or took the place of another."""
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    def counted(self):
+        """SYNs that the server has answered with a cookie, as it does when it has no room, and half-open connections that
+        the guard has forgotten."""
+        forgotten = self.mode.counters()["embryonic-forgotten"] if self.mode.has_table else 0
+        return kernel_counter(self.mode, "server", "netstat", "TcpExt:", "SyncookiesSent"), forgotten
+
+    def __enter__(self):
+        row = self.mode.row
+        # The answers find a way back, and end at the client, whose addresses these are not.
+        row.ip("middle" if self.mode.routed else "server", "route", "replace", "10.0.0.0/8", "via", bed.host("IPv4", 0, 10))
+        self.process = row.start("client", sys.executable, os.path.join(ROOT, "benches", "syns.py"), row.server("IPv4"))
+        try:
+            self.process.wait_for("flooding", 60)
+            self.before, self.began = self.counted(), time.monotonic()
+        except Trouble:
+            self.process.stop()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.popen.send_signal(signal.SIGTERM)
+        self.process.wait(10)
+        if kind:
+            return
+        took = time.monotonic() - self.began
+        syns = parsed(self.process)["syns"]
+        answered, forgotten = (after - before for after, before in zip(self.counted(), self.before))
+        if answered < syns / 2 or self.mode.has_table and forgotten < syns / 2:
+            raise Trouble(f"of {syns} SYNs {answered} came, and {forgotten} took the place of another")
+        self.per_second = answered / took
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -234,15 +279,36 @@ class Noop(Row):
         return "it would answer by itself" if mode.stores else None
 
     def measure(self, mode, settings):
+        return self.measure_for(settings.seconds, mode)
+
+    def measure_for(self, seconds, mode, meanwhile=contextlib.nullcontext):
+        """The same for so long."""
         report, took, spent = load(mode, self.family, "--connections", self.connections, "--messages", 0,
-                                   "--noop", (1 << 32) - 1, "--duration", settings.seconds,
-                                   seconds=settings.seconds)
+                                   "--noop", (1 << 32) - 1, "--duration", seconds,
+                                   seconds=seconds, meanwhile=meanwhile)
         micros = report["latency_us"]["noop"]
         if not micros:
             raise Trouble("not one NOOP")
         return {"figure": micros["p50"], "p99": micros["p99"], "p99_9": micros["p99_9"],
                 "round_trips": micros["count"], "per_second": micros["count"] / took,
                 **per(spent, micros["count"] / 1000)}
+
+
+class NoopInFlood(Noop):
+    """The same while SYNs of nobody come."""
+
+    def why_not(self, mode):
+        return "it would be the end of the flood and not its way" if mode.is_proxy else None
+
+    def measure(self, mode, settings):
+        flood = Flood(mode)
+        try:
+            # A SYN of the load's own may be lost among them, and is repeated after a second.
+            measured = self.measure_for(settings.seconds + 2, mode, lambda: flood)
+        finally:
+            # What comes next finds an empty table.
+            mode.restart()
+        return {**measured, "syns_per_second": flood.per_second}
 
 
 class Memory(Row):
@@ -375,7 +441,9 @@ def all_rows():
                     rows.append(Mails(name, size, connections, pipelined, many, title))
     rows.append(Mails("mails-1k-16-v6", "1k", 16, True, True, "mails of 1 KB, 16 connections, pipelined, IPv6", "IPv6"))
     for connections in (1, 64):
-        rows.append(Noop(f"noop-{connections}", connections, f"NOOP round trip, {connections} at once"))
+        title = f"NOOP round trip, {connections} at once"
+        rows += [Noop(f"noop-{connections}", connections, title),
+                 NoopInFlood(f"noop-{connections}-flood", connections, f"{title}, in a flood of SYNs")]
     for word, connections in (("0", 0), ("10k", 10_000), ("50k", 50_000)):
         rows.append(Memory(f"memory-{word}", connections, f"resident, {connections:,} idle connections"))
     rows += [Source("source-bulk-1", 1, True, "one big message, smtp-source"),

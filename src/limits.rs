@@ -135,6 +135,9 @@ pub const FRAMES_WAIT_MAX: usize = BATCH_PACKETS_MAX;
 /// nobody has taken.
 pub const FRAME_OCTETS_WAIT_MAX: i32 = 32 << 20;
 
+/// How often a bridged interface that is down is looked at, since nobody says when it is deleted then. Our choice.
+pub const DOWN_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// How long the fragments of a datagram wait for the rest (Cisco `fragment timeout 5`): at most 30 s
 /// as Linux has it, but what got lost on its way must not keep the sender's share for long.
 pub const FRAGMENT_TIMEOUT: Duration = Duration::from_secs(5);

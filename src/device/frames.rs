@@ -3,6 +3,7 @@
 //! Small frames are read where the kernel has put them, without a system call. What is longer than a place in the
 //! ring, a super-segment or a jumbo frame, waits whole in the socket beside it (`PACKET_COPY_THRESH`).
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Range;
@@ -30,12 +31,15 @@ pub struct FrameQueue {
     waiting: Vec<u8>,
     /// Where each lies.
     frames: Vec<Range<usize>>,
+    is_down: Cell<bool>,
 }
 
 impl FrameQueue {
     /// A queue over a bound socket and its ring.
     pub(super) fn new(socket: OwnedFd, ring: Ring) -> Self {
-        Self { ring, socket: File::from(socket), waiting: Vec::new(), frames: Vec::new() }
+        let socket = File::from(socket);
+        let (waiting, frames, is_down) = (Vec::new(), Vec::new(), Cell::new(false));
+        Self { ring, socket, waiting, frames, is_down }
     }
 
     /// Reads one frame: the packet in it into `room`, or what is behind the link-layer header of a frame that is
@@ -130,10 +134,23 @@ impl FrameQueue {
 
     /// What poll(2) calls an error: the interface went down, or is gone.
     pub(super) fn trouble(&self) -> Result<(), Gone> {
-        // Reading takes the error away; what it was is told when a frame of no octets is sent.
+        // Reading takes the error away.
         let _ = (&self.socket).read(&mut [0]);
+        self.look()
+    }
+
+    /// Whether the interface is there, and up.
+    pub(super) fn look(&self) -> Result<(), Gone> {
+        // Told when a frame of no octets is sent.
         let told = (&self.socket).write(&[]).err().and_then(|why| why.raw_os_error());
+        self.is_down.set(told == Some(libc::ENETDOWN));
         if matches!(told, Some(libc::ENXIO | libc::ENODEV)) { Err(Gone) } else { Ok(()) }
+    }
+
+    /// Whether the interface was down when it was looked at last. One that is deleted goes down first, and of what
+    /// comes after that the kernel says nothing (`packet_notifier` in net/packet/af_packet.c).
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down.get()
     }
 
     /// Frames that the kernel had no room for since it was asked last.

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{FrameQueue, TunQueue};
 use crate::counters::DropReason;
+use crate::direction::Leg;
 use crate::engine::Departure;
 use crate::wire::link::Link;
 use crate::wire::offload::{Offload, VNET_HEADER_LEN};
@@ -124,6 +125,40 @@ impl Queue {
         match self {
             Self::Tun(_) => Err(Gone),
             Self::Frames(queue) => queue.trouble(),
+        }
+    }
+
+    /// Whether poll(2) is no help: the device is down, and nobody says when it is gone. [`Queue::look`] now and then.
+    pub fn is_down(&self) -> bool {
+        match self {
+            Self::Tun(_) => false,
+            Self::Frames(queue) => queue.is_down(),
+        }
+    }
+
+    /// Whether a device that was down is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub fn look(&self) -> Result<(), Gone> {
+        match self {
+            Self::Tun(_) => Ok(()),
+            Self::Frames(queue) => queue.look(),
+        }
+    }
+
+    /// What there is to say when the device of `leg` is [`Gone`], in one line that names the mend.
+    pub fn tell_gone(&self, leg: Leg) -> String {
+        let name = leg.name();
+        match self {
+            Self::Tun(_) => {
+                format!("the {name} leg was deleted: start mailguard again and put its routes back")
+            }
+            // Deleted, or moved to another namespace.
+            Self::Frames(_) => {
+                format!("the {name} interface is gone: bring it back and start mailguard again")
+            }
         }
     }
 

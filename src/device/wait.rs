@@ -10,6 +10,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{Gone, Queue};
 use crate::direction::Leg;
+use crate::limits::DOWN_LOOK_EVERY;
 
 /// Wakes the thread that waits with it.
 #[derive(Debug)]
@@ -81,6 +82,13 @@ pub fn wait(
     bell: &Bell,
     timeout: Option<Duration>,
 ) -> Result<Readiness, (Leg, Gone)> {
+    let legs = [(Leg::Outside, outside), (Leg::Inside, inside)];
+    let is_any_down = legs.iter().any(|(_, queue)| queue.is_down());
+    let timeout = if is_any_down {
+        Some(timeout.map_or(DOWN_LOOK_EVERY, |timeout| timeout.min(DOWN_LOOK_EVERY)))
+    } else {
+        timeout
+    };
     let timeout = timeout.map_or(PollTimeout::NONE, |wait| {
         let millis = wait.as_micros().div_ceil(1000);
         PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
@@ -91,18 +99,22 @@ pub fn wait(
         PollFd::new(bell.0.as_fd(), PollFlags::POLLIN),
     ];
     match poll(&mut fds, timeout) {
-        Ok(0) | Err(Errno::EINTR) => return Ok(Readiness::default()),
-        Ok(_) => {}
+        Ok(0) | Err(Errno::EINTR) if !is_any_down => return Ok(Readiness::default()),
+        Ok(_) | Err(Errno::EINTR) => {}
         // ENOMEM: nothing is lost by asking again.
         Err(_) => std::thread::sleep(Duration::from_millis(1)),
     }
     let [of_outside, of_inside, of_bell] =
         fds.map(|fd| fd.revents().unwrap_or_else(PollFlags::empty));
-    for (leg, seen) in [(Leg::Outside, of_outside), (Leg::Inside, of_inside)] {
-        if seen.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL) {
-            let queue = if leg == Leg::Outside { outside } else { inside };
-            queue.trouble().map_err(|gone| (leg, gone))?;
-        }
+    for ((leg, queue), seen) in legs.into_iter().zip([of_outside, of_inside]) {
+        let found = if seen.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL) {
+            queue.trouble()
+        } else if queue.is_down() {
+            queue.look()
+        } else {
+            Ok(())
+        };
+        found.map_err(|gone| (leg, gone))?;
     }
     Ok(Readiness {
         outside: of_outside.contains(PollFlags::POLLIN),

@@ -207,14 +207,9 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// A leg is gone, in one line that names the mend.
+    /// A leg is gone, as [`Queue::tell_gone`] says it.
     pub(super) fn run(&mut self) -> Result<(), String> {
-        self.work().map_err(|(leg, Gone)| {
-            format!(
-                "the {} leg was deleted: start mailguard again and put its routes back",
-                leg.name()
-            )
-        })
+        self.work().map_err(|(leg, Gone)| self.exit.queue(leg).tell_gone(leg))
     }
 
     fn work(&mut self) -> Result<(), Failure> {
