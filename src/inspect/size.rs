@@ -26,6 +26,17 @@ enum At {
 const NAME: &[u8] = b"SIZE=";
 
 impl DeclaredSize {
+    /// Octets of the argument.
+    pub(super) fn octets(&mut self, octets: &[u8]) {
+        for &octet in octets {
+            let is_elsewhere = matches!(self.at, At::Elsewhere) && !self.is_quoted;
+            // Nearly all of an address changes nothing.
+            if !is_elsewhere || matches!(octet, b' ' | b'\t' | b'"' | b'<' | b'>') {
+                self.octet(octet);
+            }
+        }
+    }
+
     /// One octet of the argument.
     pub(super) fn octet(&mut self, octet: u8) {
         if self.is_quoted {

@@ -89,10 +89,36 @@ pub const VERB_LEN_MAX: usize = 12;
 impl Verb {
     /// The verb of that name, in any case.
     pub fn named(name: &[u8]) -> Option<Self> {
-        let mut candidates = beginning_with(*name.first()?).iter();
-        candidates.find(|verb| verb.name().as_bytes().eq_ignore_ascii_case(name))
+        let is_it = |verb: &Self| verb.name().as_bytes().eq_ignore_ascii_case(name);
+        if name.len() > size_of::<u64>() {
+            return Self::ALL.iter().copied().find(is_it);
+        }
+        let wanted = number(name);
+        let at = NUMBERS.iter().position(|number| *number == wanted)?;
+        Self::ALL.get(at).copied().filter(is_it)
     }
 }
+
+/// A short name as a number, in upper case; the start of a longer one is lost.
+const fn number(name: &[u8]) -> u64 {
+    let (mut number, mut at) = (0, 0);
+    while at < name.len() {
+        number = number << 8 | name[at].to_ascii_uppercase() as u64;
+        at += 1;
+    }
+    number
+}
+
+/// The numbers of all verbs: they are compared at once, not one letter after the other.
+const NUMBERS: [u64; Verb::ALL.len()] = {
+    let mut numbers = [0; Verb::ALL.len()];
+    let mut at = 0;
+    while at < Verb::ALL.len() {
+        numbers[at] = number(Verb::ALL[at].name().as_bytes());
+        at += 1;
+    }
+    numbers
+};
 
 /// The verbs that begin with a letter, by letter: of the forty of them a few are left to be compared.
 const BY_LETTER: [VerbSet; 26] = {
@@ -212,7 +238,11 @@ mod tests {
             assert!(verb.name().len() <= VERB_LEN_MAX);
         }
         assert!(Verb::ALL.len() <= 64 && Verb::ALL.len() < COUNTED_VERBS_MAX);
-        assert_eq!(Verb::named(b"GOODMORNING"), None);
+        for name in
+            ["GOODMORNING", "", "\0HELO", "LO", "HELOO", "AHELO", "-LINK2STATE", "XLINK2STATE"]
+        {
+            assert_eq!(Verb::named(name.as_bytes()), None, "{name:?}");
+        }
     }
 
     #[test]

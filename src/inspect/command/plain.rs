@@ -6,6 +6,17 @@ use crate::inspect::word::Word;
 use crate::policy::Personality;
 use crate::smtp::{VERB_LEN_MAX, Verb, VerbSet};
 
+/// Octets that end a line, or of which a personality may have something to say.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut at = 0;
+    while at < special.len() {
+        special[at] = matches!(at as u8, b'\r' | b'\n' | 0 | b'|' | b'<' | b'>');
+        at += 1;
+    }
+    special
+};
+
 impl CommandLine {
     /// How many octets pass as they are, without a look at each: a verb that is whole and may pass, or
     /// a piece of an argument of which nothing is to be said.
@@ -40,11 +51,11 @@ impl CommandLine {
             return 0;
         }
         let room = personality.argument_max.saturating_sub(*len).min(octets.len());
-        let is_special = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0 | b'|' | b'<' | b'>');
+        let is_special = |octet: &u8| SPECIAL[usize::from(*octet)];
         let plain = octets[..room].iter().position(is_special).unwrap_or(room);
         *len += plain;
         if *verb == Some(Verb::Mail) {
-            octets[..plain].iter().for_each(|octet| self.size.octet(*octet));
+            self.size.octets(&octets[..plain]);
         }
         plain
     }
