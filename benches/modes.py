@@ -134,10 +134,11 @@ class Guard(Mode):
     """mailguard."""
 
     has_memory = True
-    has_table = True
 
     def __init__(self, name, personality, workers, busy_poll):
         super().__init__(name)
+        # What is not inspected is not remembered.
+        self.has_table = personality != PERSONALITY["off"]
         self.options = ["--personality", personality, "--workers", workers, "--busy-poll", busy_poll]
 
     def counters(self):
