@@ -303,8 +303,8 @@ class NoopInFlood(Noop):
     def measure(self, mode, settings):
         flood = Flood(mode)
         try:
-            # A SYN of the load's own may be lost among them, and is repeated after a second.
-            measured = self.measure_for(settings.seconds + 2, mode, lambda: flood)
+            # A SYN of the load's own may be lost among them, and is repeated after one and after three seconds.
+            measured = self.measure_for(settings.seconds + 4, mode, lambda: flood)
         finally:
             # What comes next finds an empty table.
             mode.restart()

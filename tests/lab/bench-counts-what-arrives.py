@@ -14,7 +14,7 @@ from lab import ROOT, at_end, check, check_that, done, temp_dir
 BENCH = os.path.join(ROOT, "benches", "bench.py")
 NAME = lab.PREFIX + "bench"
 where = temp_dir()
-rows, modes = ["bulk-1", "mails-1k-16", "noop-1", "noop-1-flood"], ["routing", "tun-mailguard"]
+rows, modes = ["bulk-1", "mails-1k-16", "noop-1"], ["routing", "tun-mailguard"]
 
 
 def start(*options):
@@ -42,8 +42,20 @@ with open(f"{where}/results.json") as file:
 check("a figure for each mode in each row",
       {(m["row"], m["mode"]) for m in results["measurements"] if m.get("figure", 0) > 0},
       {(row, mode) for row in rows for mode in of_first})
-check("a flood for each",
-      {m["mode"] for m in results["measurements"] if m.get("syns_per_second", 0) > 0}, set(of_first))
+check("nothing is left", left_behind(), [])
+
+# A machine that is busy with something else may lose each SYN of the load's own: then there is no figure, and it says so.
+flooded = set()
+for _ in range(3):
+    bench = start("--rows", "noop-1-flood", "--modes", ",".join(of_first))
+    said = bench.communicate()[0]
+    with open(f"{where}/results.json") as file:
+        figures = [m for m in json.load(file)["measurements"] if m.get("figure", 0) > 0]
+    check_that("a run says whether all figures are there", (bench.returncode == 0) == (len(figures) == len(of_first)), said[-2000:])
+    flooded |= {m["mode"] for m in figures if m["syns_per_second"] > 0}
+    if flooded == set(of_first):
+        break
+check("a flood for each", flooded, set(of_first))
 check("nothing is left", left_behind(), [])
 
 # What it counts with: reports of loads and sinks that do not fit are no figures.
@@ -75,8 +87,8 @@ for came, forgotten, is_flood in ((100, 100, True), (49, 100, False), (100, 49, 
 
 import modes as modes_of  # noqa: E402
 
-check("who looks for packets before it sleeps", {name for name, mode in modes_of.all_modes().items() if mode.has_table
-                                                 and mode.options[-2:] != ["--busy-poll", 0]},
+check("who looks for packets before it sleeps", {name for name, mode in modes_of.all_modes().items()
+                                                 if isinstance(mode, modes_of.Guard) and mode.options[-2:] != ["--busy-poll", 0]},
       {f"{kind}-{word}-poll" for kind in ("tun", "bridge") for word in modes_of.PERSONALITY})
 
 # Over a guard that is killed no mail arrives.
