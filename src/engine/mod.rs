@@ -37,7 +37,7 @@ use core::net::IpAddr;
 
 use crate::counters::{Counters, DropReason, Event};
 use crate::direction::Direction;
-use crate::flow::{Context, Flow, Hand, Room, Spare, View};
+use crate::flow::{Context, Flow, Hand, Spare, View};
 use crate::limits::LOOKS_MAX;
 use crate::policy::{Bounds, Midstream, Policy, TcpMap, Timeouts};
 use crate::report::{Reports, Severity, What};
@@ -363,17 +363,8 @@ impl Engine {
         let (reports, spare) = (&mut self.reports, &mut self.spare);
         self.fragments.expire(now, counters);
         self.flows.look(now, LOOKS_MAX, |flow| {
-            let room = Room::default();
-            let mut context = Context {
-                now,
-                outbox,
-                counters,
-                reports,
-                spare,
-                offload,
-                room,
-                hand: Hand::default(),
-            };
+            let mut context =
+                Context::without_packet(now, outbox, counters, reports, spare, offload);
             context.outbox.travel(flow.links());
             guarded(flow, &mut context, None, |flow, context| {
                 if flow.deadline() > now {
@@ -415,16 +406,10 @@ impl Engine {
                         continue;
                     }
                     if let Some(flow) = self.flows.get_mut(place) {
-                        let mut context = Context {
-                            now,
-                            outbox,
-                            counters: &mut self.counters,
-                            reports: &mut self.reports,
-                            spare: &mut self.spare,
-                            offload: self.config.offload,
-                            room: Room::default(),
-                            hand: Hand::default(),
-                        };
+                        let (counters, reports) = (&mut self.counters, &mut self.reports);
+                        let (spare, offload) = (&mut self.spare, self.config.offload);
+                        let mut context =
+                            Context::without_packet(now, outbox, counters, reports, spare, offload);
                         context.outbox.travel(flow.links());
                         guarded(flow, &mut context, None, |flow, context| flow.clear(context));
                         self.flows.touch(place);

@@ -3,7 +3,7 @@
 use super::{Engine, FlowKey, Outbox, Place, guarded};
 use crate::counters::{DropReason, Event};
 use crate::direction::Leg;
-use crate::flow::{Context, Flow, Hand, Room};
+use crate::flow::{Context, Flow};
 use crate::policy::Midstream;
 use crate::time::Instant;
 use crate::wire::packet::{Headers, flags};
@@ -98,17 +98,9 @@ impl Engine {
         if is_to_be_told {
             let (counters, reports) = (&mut self.counters, &mut self.reports);
             let spare = &mut self.spare;
-            let (offload, room) = (self.config.offload, Room::default());
-            let mut context = Context {
-                now,
-                outbox,
-                counters,
-                reports,
-                spare,
-                offload,
-                room,
-                hand: Hand::default(),
-            };
+            let offload = self.config.offload;
+            let mut context =
+                Context::without_packet(now, outbox, counters, reports, spare, offload);
             context.outbox.travel(flow.links());
             guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
         }

@@ -67,6 +67,21 @@ pub struct Context<'a> {
     pub hand: Hand,
 }
 
+impl<'a> Context<'a> {
+    /// Of a call that is about no packet: the flow may take no more memory.
+    pub fn without_packet(
+        now: Instant,
+        outbox: &'a mut Outbox,
+        counters: &'a mut Counters,
+        reports: &'a mut Reports,
+        spare: &'a mut Spare,
+        offload: bool,
+    ) -> Self {
+        let (room, hand) = (Room::default(), Hand::default());
+        Self { now, outbox, counters, reports, spare, offload, room, hand }
+    }
+}
+
 /// How the packet came that a call is about, if it is about one.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Hand {
