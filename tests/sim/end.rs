@@ -101,6 +101,11 @@ fn behind(value: u32, newest: Option<u32>) -> i32 {
 }
 
 impl End {
+    /// The same end in a connection that begins anew: what it has sent before may still be echoed.
+    pub(crate) fn anew(self) -> Self {
+        Self { values: self.values, ..Self::default() }
+    }
+
     pub(crate) fn read_syn(&mut self, packet: &Packet<'_>) {
         let options = &packet.options;
         self.mss = options.mss.map_or(536, usize::from);

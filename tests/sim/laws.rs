@@ -44,6 +44,8 @@ pub(crate) struct Flow {
     pub(crate) ways: [Way; 2],
     pub(crate) ends: [End; 2],
     pub(crate) reset: bool,
+    /// The guard has ended it: it answers for both ends now, whatever they say.
+    is_ended: bool,
     /// Where packets of the client begin and end, as the guard was given them.
     pub(crate) cuts: BTreeSet<usize>,
 }
@@ -138,6 +140,7 @@ impl Laws {
         let first = way.isn_in.map(|isn| isn.wrapping_add(1)).filter(|_| way.contiguous() > 0);
         let has_peer_spoken = flow.ways[1 - speaker].contiguous() > 0;
         let is_stamped = flow.ends[speaker].is_stamped(&flow.ends[1 - speaker]);
+        let is_alive = is_alive && !flow.is_ended;
         View { is_alive, is_stamped, first, has_peer_spoken }
     }
 
@@ -183,8 +186,12 @@ impl Laws {
             return;
         };
         if packet.has(SYN) && speaker == 0 && flow.reset {
-            // The guard has ended it, and it begins anew.
-            *flow = Flow::default();
+            // The guard has ended it, and it begins anew. The other end may still answer the SYN of before, which
+            // is this one if its number is the same.
+            let is_same = flow.ways[0].isn_in == Some(packet.seq);
+            let ends = core::mem::take(&mut flow.ends).map(End::anew);
+            *flow =
+                Flow { ends: if is_same { ends } else { Default::default() }, ..Flow::default() };
         }
         let place = flow.ways[speaker].place_in(&packet);
         self.call.input(speaker, &packet, offload, place >= Some(flow.ways[speaker].end_in()));
@@ -285,6 +292,7 @@ impl Laws {
             // Who may have outlived a reset is told once more when the flow is forgotten.
             let again = self.cause.key.is_none() && flow.reset;
             flow.reset = true;
+            flow.is_ended |= said.is_none_or(|said| said.flags & RST == 0);
             self.call.reset(again || said.is_some_and(|said| said.flags & RST != 0));
             let exact = strict && cause.is_some_and(|cause| cause.exact);
             return flow.ways[speaker].write_reset(&packet, exact);
