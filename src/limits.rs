@@ -128,8 +128,11 @@ pub const RING_FRAME_OCTETS: usize = 2048;
 /// Places in the ring of a bridged interface, 4 MiB for each worker and interface.
 pub const RING_FRAMES: usize = 2048;
 
-/// Frames that are sent to a bridged interface in one system call: as many as are read at a time.
-pub const FRAMES_WAIT_MAX: usize = BATCH_PACKETS_MAX;
+/// Small packets that are written in one system call: as many as are read at a time.
+pub const WAITING_PACKETS_MAX: usize = BATCH_PACKETS_MAX;
+
+/// Octets of a packet that may wait for others, to be written with them. A longer one is not copied.
+pub const SMALL_PACKET_OCTETS: usize = 2048;
 
 /// Octets of longer frames, super-segments, that wait in the socket beside the ring, and of what a socket has sent and
 /// nobody has taken.

@@ -6,14 +6,14 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::batch::Batch;
 use super::ring::{Ring, lost, send_all};
 use super::{Gone, Incoming, Taken};
 use crate::counters::DropReason;
 use crate::engine::Departure;
-use crate::limits::{FRAMES_WAIT_MAX, RING_FRAME_OCTETS};
+use crate::limits::SMALL_PACKET_OCTETS;
 use crate::wire::link::{ETHERNET_LEN, LINK_LEN_MAX, Link, TAG_LEN};
 use crate::wire::offload::{Offload, VNET_HEADER_LEN};
 use crate::wire::packet::is_for_the_guard;
@@ -27,10 +27,8 @@ pub struct FrameQueue {
     // Before the socket, which its memory belongs to.
     ring: Ring,
     socket: File,
-    /// Small frames that wait for [`FrameQueue::flush`], one behind the other, virtio header and all.
-    waiting: Vec<u8>,
-    /// Where each lies.
-    frames: Vec<Range<usize>>,
+    /// Small frames that wait for [`FrameQueue::flush`], virtio header and all.
+    batch: Batch,
     is_down: Cell<bool>,
 }
 
@@ -38,8 +36,7 @@ impl FrameQueue {
     /// A queue over a bound socket and its ring.
     pub(super) fn new(socket: OwnedFd, ring: Ring) -> Self {
         let socket = File::from(socket);
-        let (waiting, frames, is_down) = (Vec::new(), Vec::new(), Cell::new(false));
-        Self { ring, socket, waiting, frames, is_down }
+        Self { ring, socket, batch: Batch::default(), is_down: Cell::new(false) }
     }
 
     /// Reads one frame: the packet in it into `room`, or what is behind the link-layer header of a frame that is
@@ -91,16 +88,12 @@ impl FrameQueue {
         let link = departure.link.octets();
         let mut vnet_header = departure.vnet_header;
         shift(&mut vnet_header, link.len() as i32);
-        let is_small = departure.packet.len() <= RING_FRAME_OCTETS;
-        if !is_small || self.frames.len() == FRAMES_WAIT_MAX {
+        let is_small = departure.packet.len() <= SMALL_PACKET_OCTETS;
+        if !is_small || self.batch.is_full() {
             self.flush(refused)?;
         }
         if is_small {
-            let start = self.waiting.len();
-            for part in [&vnet_header, link, departure.packet] {
-                self.waiting.extend_from_slice(part);
-            }
-            self.frames.push(start..self.waiting.len());
+            self.batch.push(&[&vnet_header, link, departure.packet]);
             return Ok(Taken::Yes);
         }
         let parts =
@@ -117,8 +110,8 @@ impl FrameQueue {
     /// Sends what waits.
     pub(super) fn flush(&mut self, mut refused: impl FnMut(DropReason)) -> Result<(), Gone> {
         let mut done = 0;
-        while let Some(rest) = self.frames.get(done..).filter(|rest| !rest.is_empty()) {
-            match send_all(self.socket.as_fd(), &self.waiting, rest) {
+        while let Some(rest) = self.batch.spans().get(done..).filter(|rest| !rest.is_empty()) {
+            match send_all(self.socket.as_fd(), self.batch.octets(), rest) {
                 Ok(sent) => done += sent.max(1),
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
                 Err(why) => {
@@ -127,8 +120,7 @@ impl FrameQueue {
                 }
             }
         }
-        self.waiting.clear();
-        self.frames.clear();
+        self.batch.clear();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Facts about the device are from the kernel's `Documentation/networking/tuntap.rst`,
 //! `include/uapi/linux/if_tun.h` and `drivers/net/tun.c`.
 
+mod batch;
 mod bridge;
 mod frames;
 #[allow(unsafe_code, reason = "the ioctl(2) calls of a TUN device have no safe form")]
@@ -16,6 +17,11 @@ mod steer;
 mod tun;
 mod tun_queue;
 mod wait;
+#[allow(
+    unsafe_code,
+    reason = "what is submitted to io_uring(7) must outlive the call, which no type says"
+)]
+mod write_ring;
 
 pub use bridge::{BridgeError, bridge_mtu, open_bridge};
 pub use frames::FrameQueue;

@@ -1,5 +1,6 @@
 //! One queue of a leg: packets in, packets out.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{FrameQueue, TunQueue};
@@ -61,6 +62,18 @@ pub enum Queue {
 }
 
 impl Queue {
+    /// From now on small packets leave in batches, as they always do over a bridge.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to do it with: each goes on being written by itself.
+    pub fn write_in_batches(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tun(queue) => queue.write_in_batches(),
+            Self::Frames(_) => Ok(()),
+        }
+    }
+
     /// Reads one packet into `room`, which should have [`PACKET_OCTETS_MAX`](crate::limits::PACKET_OCTETS_MAX)
     /// octets: what does not fit is cut.
     ///
@@ -86,7 +99,7 @@ impl Queue {
         refused: impl FnMut(DropReason),
     ) -> Result<Taken, Gone> {
         match self {
-            Self::Tun(queue) => queue.send(departure),
+            Self::Tun(queue) => queue.send(departure, refused),
             Self::Frames(queue) => queue.send(departure, refused),
         }
     }
@@ -98,7 +111,7 @@ impl Queue {
     /// [`Gone`].
     pub fn flush(&mut self, refused: impl FnMut(DropReason)) -> Result<(), Gone> {
         match self {
-            Self::Tun(_) => Ok(()),
+            Self::Tun(queue) => queue.flush(refused),
             Self::Frames(queue) => queue.flush(refused),
         }
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{c_int, c_void, sock_filter, sock_fprog, sockaddr_ll, socklen_t, tpacket2_hdr};
 
-use crate::limits::{FRAMES_WAIT_MAX, RING_FRAME_OCTETS, RING_FRAMES};
+use crate::limits::{RING_FRAME_OCTETS, RING_FRAMES, WAITING_PACKETS_MAX};
 use crate::wire::offload::VNET_HEADER_LEN;
 
 /// `PACKET_COPY_THRESH`, `PACKET_VNET_HDR` and so on are in libc; these two of linux/if_packet.h are not.
@@ -111,9 +111,9 @@ pub(super) fn send_all(
     octets: &[u8],
     frames: &[Range<usize>],
 ) -> Result<usize> {
-    let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; FRAMES_WAIT_MAX];
+    let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; WAITING_PACKETS_MAX];
     // SAFETY: mmsghdr is plain old data, for which all zeroes is a valid value.
-    let mut messages: [libc::mmsghdr; FRAMES_WAIT_MAX] = unsafe { mem::zeroed() };
+    let mut messages: [libc::mmsghdr; WAITING_PACKETS_MAX] = unsafe { mem::zeroed() };
     let mut count = 0;
     for ((part, message), frame) in parts.iter_mut().zip(&mut messages).zip(frames) {
         let frame = octets.get(frame.clone()).unwrap_or_default();

@@ -1,12 +1,17 @@
-//! One queue of a TUN device: one system call a packet.
+//! One queue of a TUN device: one system call for each packet that comes, and for each batch of small packets that
+//! leave.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::batch::Batch;
+use super::write_ring::WriteRing;
 use super::{Gone, Incoming, Taken};
 use crate::counters::DropReason;
 use crate::engine::Departure;
+use crate::limits::SMALL_PACKET_OCTETS;
 use crate::wire::link::Link;
 use crate::wire::offload::{Offload, VNET_HEADER_LEN};
 
@@ -15,13 +20,26 @@ use crate::wire::offload::{Offload, VNET_HEADER_LEN};
 pub struct TunQueue {
     file: File,
     vnet_header: bool,
+    ring: Option<Box<WriteRing>>,
+    /// Small packets that wait for [`TunQueue::flush`], if there is a ring.
+    batch: Batch,
 }
 
 impl TunQueue {
     /// A queue over a non-blocking descriptor that keeps packets apart; `vnet_header` says whether
     /// a virtio header stands in front of each.
     pub fn new(fd: OwnedFd, vnet_header: bool) -> Self {
-        Self { file: File::from(fd), vnet_header }
+        Self { file: File::from(fd), vnet_header, ring: None, batch: Batch::default() }
+    }
+
+    /// From now on small packets leave in batches.
+    ///
+    /// # Errors
+    ///
+    /// This kernel, or who runs this, has no io_uring(7) to give: each packet goes on being written by itself.
+    pub fn write_in_batches(&mut self) -> Result<(), Error> {
+        self.ring = Some(Box::new(WriteRing::new()?));
+        Ok(())
     }
 
     /// Reads one packet into `room`, which should have [`PACKET_OCTETS_MAX`](crate::limits::PACKET_OCTETS_MAX)
@@ -57,20 +75,74 @@ impl TunQueue {
         }
     }
 
-    /// Writes one packet.
+    /// Writes one packet: a small one waits for the next [`TunQueue::flush`] where packets leave in batches. What waited
+    /// and could not be written is told to `refused`.
     ///
     /// # Errors
     ///
     /// [`Gone`]; a packet that the kernel refuses is no error.
-    pub fn send(&self, departure: &Departure<'_>) -> Result<Taken, Gone> {
-        loop {
-            let written = if self.vnet_header {
-                let parts = [IoSlice::new(&departure.vnet_header), IoSlice::new(departure.packet)];
-                (&self.file).write_vectored(&parts)
-            } else {
-                (&self.file).write(departure.packet)
+    pub fn send(
+        &mut self,
+        departure: &Departure<'_>,
+        refused: impl FnMut(DropReason),
+    ) -> Result<Taken, Gone> {
+        let is_small = departure.packet.len() <= SMALL_PACKET_OCTETS;
+        if !is_small || self.batch.is_full() {
+            self.flush(refused)?;
+        }
+        let header = if self.vnet_header { &departure.vnet_header[..] } else { &[] };
+        if is_small && self.ring.is_some() {
+            self.batch.push(&[header, departure.packet]);
+            return Ok(Taken::Yes);
+        }
+        self.write(&[IoSlice::new(header), IoSlice::new(departure.packet)])
+    }
+
+    /// Writes what waits. What the kernel refuses is told to `refused`.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub fn flush(&mut self, mut refused: impl FnMut(DropReason)) -> Result<(), Gone> {
+        let batch = mem::take(&mut self.batch);
+        let written = self.write_all(&batch, &mut refused);
+        self.batch = batch;
+        self.batch.clear();
+        written
+    }
+
+    fn write_all(
+        &mut self,
+        batch: &Batch,
+        refused: &mut impl FnMut(DropReason),
+    ) -> Result<(), Gone> {
+        if let Some(ring) = self.ring.as_mut().filter(|_| batch.spans().len() > 1) {
+            let mut is_gone = false;
+            let written = ring.write(self.file.as_fd(), batch, |why| match refusal(&why) {
+                Ok(reason) => refused(reason),
+                Err(Gone) => is_gone = true,
+            });
+            if is_gone {
+                return Err(Gone);
+            }
+            let Err(why) = written else {
+                return Ok(());
             };
-            return match written {
+            // Some may leave twice: TCP bears that.
+            log::warn!("io_uring has failed ({why}): each packet is written by itself now");
+            self.ring = None;
+        }
+        for packet in batch.packets() {
+            if let Taken::No(reason) = self.write(&[IoSlice::new(packet)])? {
+                refused(reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, parts: &[IoSlice<'_>]) -> Result<Taken, Gone> {
+        loop {
+            return match (&self.file).write_vectored(parts) {
                 Ok(_) => Ok(Taken::Yes),
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
                 Err(why) => refusal(&why).map(Taken::No),
@@ -102,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::direction::Leg;
+    use crate::limits::WAITING_PACKETS_MAX;
 
     fn queue(vnet_header: bool) -> (TunQueue, UnixDatagram) {
         let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
@@ -120,11 +193,22 @@ mod tests {
             link: Link::NONE,
             packet: b"packet",
         };
-        for (vnet_header, len, seen) in [(true, 16, offload), (false, 6, Offload::default())] {
-            let (queue, far) = queue(vnet_header);
+        let settings = [
+            (true, false, 16, offload),
+            (false, false, 6, Offload::default()),
+            (true, true, 16, offload),
+            (false, true, 6, Offload::default()),
+        ];
+        for (vnet_header, in_batches, len, seen) in settings {
+            let (mut queue, far) = queue(vnet_header);
+            if in_batches {
+                // Where there is no io_uring, the same must come of it.
+                let _ = queue.write_in_batches();
+            }
             let mut room = [0; 64];
             assert_eq!(queue.receive(&mut room), Ok(Incoming::Empty));
-            assert_eq!(queue.send(&departure), Ok(Taken::Yes));
+            assert_eq!(queue.send(&departure, refuse), Ok(Taken::Yes));
+            assert_eq!(queue.flush(refuse), Ok(()));
             assert_eq!(far.recv(&mut room).expect("what was sent"), len);
             far.send(&room[..len]).expect("room in a socket");
             assert_eq!(
@@ -132,6 +216,62 @@ mod tests {
                 Ok(Incoming::Packet { len: 6, link: Link::NONE, offload: seen })
             );
             assert_eq!(&room[..6], b"packet");
+        }
+    }
+
+    fn refuse(reason: DropReason) {
+        panic!("refused: {reason:?}");
+    }
+
+    fn departure(packet: &[u8]) -> Departure<'_> {
+        let (leg, offload, link) = (Leg::Inside, Offload::default(), Link::NONE);
+        Departure { leg, offload, vnet_header: [0; VNET_HEADER_LEN], link, packet }
+    }
+
+    #[test]
+    fn small_packets_wait_for_each_other_and_none_is_overtaken() {
+        let (mut queue, far) = queue(false);
+        far.set_nonblocking(true).expect("a non-blocking socket");
+        let in_batches = queue.write_in_batches().is_ok();
+        let mut room = [0; 4096];
+        let big = [7; SMALL_PACKET_OCTETS + 1];
+        for packet in [&b"first"[..], b"second"] {
+            assert_eq!(queue.send(&departure(packet), refuse), Ok(Taken::Yes));
+            assert_eq!(far.recv(&mut room).is_err(), in_batches, "none leaves before the flush");
+        }
+        assert_eq!(queue.send(&departure(&big), refuse), Ok(Taken::Yes));
+        if in_batches {
+            for packet in [&b"first"[..], b"second"] {
+                assert_eq!(far.recv(&mut room).ok(), Some(packet.len()));
+                assert!(room.starts_with(packet));
+            }
+        }
+        assert_eq!(far.recv(&mut room).ok(), Some(big.len()));
+        // More than may wait: the first leave by themselves. (The socket holds fewer than that.)
+        let mut came = 0;
+        for _ in 0..2 * WAITING_PACKETS_MAX {
+            assert_eq!(queue.send(&departure(b"x"), |_| ()), Ok(Taken::Yes));
+            came += usize::from(far.recv(&mut room).is_ok());
+        }
+        assert!(came > 0);
+    }
+
+    #[test]
+    fn what_a_batch_cannot_send_is_told_one_by_one() {
+        let (mut queue, far) = queue(false);
+        let in_batches = queue.write_in_batches().is_ok();
+        drop(far);
+        for count in [1, 3] {
+            let mut refused = Vec::new();
+            for _ in 0..count {
+                match queue.send(&departure(b"x"), |reason| refused.push(reason)) {
+                    Ok(Taken::Yes) => assert!(in_batches),
+                    Ok(Taken::No(reason)) => refused.push(reason),
+                    Err(Gone) => panic!("gone"),
+                }
+            }
+            assert_eq!(queue.flush(|reason| refused.push(reason)), Ok(()));
+            assert_eq!(refused, vec![DropReason::Malformed; count]);
         }
     }
 

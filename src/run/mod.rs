@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::device::{
-    Features, OpenLeg, Persistence, bridge_mtu, give_memory_back, open_bridge, open_leg,
+    Features, OpenLeg, Persistence, Queue, bridge_mtu, give_memory_back, open_bridge, open_leg,
 };
 use crate::engine::EngineConfig;
 use crate::jail::{Cell, Jail, Settle, Warden};
@@ -85,7 +85,7 @@ pub struct Args {
         long,
         num_args = 2,
         value_names = ["OUTSIDE", "INSIDE"],
-        conflicts_with_all = ["outside", "inside", "fail_open", "no_offload"],
+        conflicts_with_all = ["outside", "inside", "fail_open", "no_offload", "no_io_uring"],
         value_parser = interface_name
     )]
     bridge: Option<Vec<String>>,
@@ -133,6 +133,13 @@ pub struct Args {
     /// has none needs no flag.
     #[arg(long)]
     no_offload: bool,
+
+    /// Each packet to a leg is written by a system call of its own, not small ones in batches by io_uring(7).
+    ///
+    /// For tests. Where the kernel has no io_uring, or a container may not use it, that is done without this word;
+    /// RUST_LOG=debug says so.
+    #[arg(long)]
+    no_io_uring: bool,
 
     /// The guard keeps its privileges: for debuggers and profilers.
     ///
@@ -380,7 +387,7 @@ fn open_lanes(args: &Args, seed: u64) -> Result<(Vec<Lane>, Features), String> {
         open_leg(name, args.workers.into(), features).map_err(|why| why.to_string())
     };
     let mut outside = open(&args.outside, args.features())?;
-    let inside = open(&args.inside, outside.features)?;
+    let mut inside = open(&args.inside, outside.features)?;
     if inside.features != outside.features {
         // A packet goes out as it came in, so both legs must speak the same.
         drop(outside);
@@ -388,6 +395,13 @@ fn open_lanes(args: &Args, seed: u64) -> Result<(Vec<Lane>, Features), String> {
     }
     for leg in [&outside, &inside] {
         leg.persist(args.persistence()).map_err(|why| why.to_string())?;
+    }
+    if !args.no_io_uring {
+        let mut queues = outside.queues.iter_mut().chain(&mut inside.queues);
+        match queues.try_for_each(Queue::write_in_batches) {
+            Ok(()) => log::debug!("small packets leave in batches, by io_uring"),
+            Err(why) => log::debug!("each packet is written by itself: no io_uring: {why}"),
+        }
     }
     let features = inside.features;
     let OpenLeg { queues: of_outside, .. } = outside;

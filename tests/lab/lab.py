@@ -145,7 +145,7 @@ def lab(*words, check_status=True):
 
 def guard(personality="mailguard", *options):
     """Starts the guard (anew) with that personality. What only a guard between legs can do is skipped on a bridge."""
-    for option in ("--fail-open", "--no-offload"):
+    for option in ("--fail-open", "--no-offload", "--no-io-uring"):
         if IS_BRIDGE and option in options:
             skip(f"a bridge has no {option}: what comes after is not tested")
     lab("guard", "start", "--personality", personality, *options)

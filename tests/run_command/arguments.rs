@@ -150,6 +150,7 @@ fn help_explains_every_word() {
         "--fail-open",
         "--fail-closed",
         "--no-offload",
+        "--no-io-uring",
         "--no-jail",
         "--memory",
         "--embryonic-max",

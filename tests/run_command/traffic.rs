@@ -115,9 +115,9 @@ fn octets_pass_unharmed_in_both_families() {
     }
     let street = Street::new();
     for workers in ["1", "2"] {
-        for offload in [&[][..], &["--no-offload"]] {
+        for how in [&[][..], &["--no-offload"], &["--no-io-uring"]] {
             let common = ["--personality", "off", "--fail-open", "--workers", workers];
-            let mut guard = street.middle.guard(&[&common, offload].concat());
+            let mut guard = street.middle.guard(&[&common, how].concat());
             street.route();
             for server in servers() {
                 street.echo(server, 4 << 20);
