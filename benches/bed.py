@@ -232,6 +232,10 @@ class Row:
                 # A new namespace may not choose what is not the machine's default, but routes may.
                 self.by_route = True
         self.address()
+        for family in LENGTH if self.by_route else ():
+            said = self.ip("client", "route", "get", self.server(family))
+            if "congctl cubic" not in said:
+                raise Trouble(f"{family}: another congestion control than everybody's: {said}")
 
     def address(self):
         """Addresses and routes."""
@@ -254,7 +258,9 @@ class Row:
                 subnet = f"{host(family, net, 0)}/{bits}" if family == "IPv4" else f"{NETS[family][net]}:/{bits}"
                 cubic = ["congctl", "cubic"] if self.by_route else []
                 if cubic:
-                    self.ip(side, flag, "route", "replace", subnet, "dev", device, "proto", "kernel", *cubic)
+                    # In the place of the kernel's own: with another metric it would stand beside that, and lose.
+                    metric = ["metric", "256"] if family == "IPv6" else []
+                    self.ip(side, flag, "route", "replace", subnet, "dev", device, "proto", "kernel", *metric, *cubic)
                 if self.routed and side != "middle":
                     self.ip(side, flag, "route", "add", "default", "via", host(family, net, 1), *cubic)
 
