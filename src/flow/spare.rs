@@ -66,30 +66,41 @@ mod tests {
     use crate::smtp::Session;
     use crate::stream::{Offset, OffsetMap, Store};
 
-    /// Whether the judges go after the client has said it, behind a greeting.
-    fn go(text: &str) -> bool {
-        let (mut spare, mut session) = (Spare::default(), Session::default());
+    /// The judges after the client has said it, behind a greeting.
+    fn after(text: &str, spare: &mut Spare) -> Box<Judges> {
+        let mut session = Session::default();
         session.answered(220).unwrap();
         let mut judges = spare.judges();
         let (mut map, mut store) = (OffsetMap::default(), Store::default());
         let mut octets = stream::Spare::default();
         let start = Offset::ZERO;
-        let mut writer = super::super::half::Writer::new(
-            &mut map,
-            &mut store,
-            &mut octets,
-            start,
-            text.as_bytes(),
-        );
-        let personality = Personality::named("asa94").unwrap();
         let text = text.as_bytes();
+        let mut writer =
+            super::super::half::Writer::new(&mut map, &mut store, &mut octets, start, text);
+        let personality = Personality::named("asa94").unwrap();
         let client = &mut judges.client;
         client
             .judge(text, false, &mut session, personality, &mut writer, &mut Indifferent)
             .unwrap();
         writer.finish(None);
         assert!(map.remembered() < EDITS_MAX);
+        judges
+    }
+
+    /// Whether the judges go then.
+    fn go(text: &str) -> bool {
+        let mut spare = Spare::default();
+        let judges = after(text, &mut spare);
         spare.put_judges(judges).is_none()
+    }
+
+    #[test]
+    fn judges_count_with_what_they_hold() {
+        let mut spare = Spare::default();
+        assert_eq!(after("NOOP", &mut spare).memory(), size_of::<Judges>());
+        let judges = after("MAIL FROM:<somebody", &mut spare);
+        assert!(judges.client.memory() > 0);
+        assert_eq!(judges.memory(), size_of::<Judges>() + judges.client.memory());
     }
 
     #[test]
