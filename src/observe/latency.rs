@@ -1,4 +1,4 @@
-//! How long packets stay in a worker, from the read to the last write, as a histogram.
+//! How long packets stay in a worker, from the read until what they cause is written or waits for the batch, as a histogram.
 
 use std::time::Duration;
 

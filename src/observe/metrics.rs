@@ -229,8 +229,8 @@ fn inspection(all: &mut Families, workers: &[Standing]) {
 }
 
 fn latency(all: &mut Families, workers: &[Standing]) {
-    let help =
-        "How long packets stay in a worker, from the read to the last write; one in 64 is timed.";
+    let help = "How long packets stay in a worker, from the read until what they cause is written or waits for its batch; \
+                one in 64 is timed.";
     let family = all.family("mailguard_packet_duration_seconds", help, MetricType::HISTOGRAM);
     for one in workers {
         let bucket = |(bound, count)| {
