@@ -20,7 +20,7 @@ use crate::wire::offload::{Offload, VNET_HEADER_LEN};
 pub struct TunQueue {
     file: File,
     vnet_header: bool,
-    ring: Option<Box<WriteRing>>,
+    ring: Option<WriteRing>,
     /// Small packets that wait for [`TunQueue::flush`], if there is a ring.
     batch: Batch,
 }
@@ -38,7 +38,7 @@ impl TunQueue {
     ///
     /// This kernel, or who runs this, has no io_uring(7) to give: each packet goes on being written by itself.
     pub fn write_in_batches(&mut self) -> Result<(), Error> {
-        self.ring = Some(Box::new(WriteRing::new()?));
+        self.ring = Some(WriteRing::new()?);
         Ok(())
     }
 

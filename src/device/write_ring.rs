@@ -15,16 +15,21 @@ use io_uring::{IoUring, opcode, types};
 use super::batch::Batch;
 use crate::limits::WAITING_PACKETS_MAX;
 
-/// A way to write a batch of packets at once.
-pub(super) struct WriteRing(IoUring);
+/// A way to write a batch of packets at once; none any more once it has failed.
+pub(super) struct WriteRing(Option<Box<IoUring>>);
 
 impl WriteRing {
+    /// One for any file.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has none to give, or not to this process.
     pub(super) fn new() -> Result<Self> {
         let ring = IoUring::builder().setup_r_disabled().build(WAITING_PACKETS_MAX as u32)?;
         let submitter = ring.submitter();
         submitter.register_restrictions(&mut [Restriction::sqe_op(opcode::Write::CODE)])?;
         submitter.register_enable_rings()?;
-        Ok(Self(ring))
+        Ok(Self(Some(Box::new(ring))))
     }
 
     /// Writes the packets of `batch` to a file that does not block, in their order; each that fails is told to
@@ -32,38 +37,52 @@ impl WriteRing {
     ///
     /// # Errors
     ///
-    /// The ring cannot be used, and some packets may not have been written: drop it.
+    /// The ring is no good any more, and some packets may not have been written.
     pub(super) fn write(
         &mut self,
         file: BorrowedFd<'_>,
         batch: &Batch,
-        mut refused: impl FnMut(Error),
+        refused: impl FnMut(Error),
     ) -> Result<()> {
-        let mut under_way = 0;
-        for packet in batch.packets() {
-            let (start, len) = (packet.as_ptr(), packet.len() as u32);
-            let write = opcode::Write::new(types::Fd(file.as_raw_fd()), start, len).build();
-            // SAFETY: the packet outlives the write. `batch` is borrowed until this returns, and it returns when all
-            // writes have ended, or with an error; then the ring is dropped, and with it what was not begun. What was
-            // begun has ended: a write to a file that does not block is done while it is submitted.
-            unsafe { self.0.submission().push(&write) }.map_err(|_| ErrorKind::StorageFull)?;
-            under_way += 1;
-        }
-        while under_way > 0 {
-            match self.0.submit_and_wait(under_way) {
-                Ok(_) => {}
-                Err(why) if why.kind() == ErrorKind::Interrupted => {}
-                Err(why) => return Err(why),
-            }
-            for done in self.0.completion() {
-                under_way -= 1;
-                if done.result() < 0 {
-                    refused(Error::from_raw_os_error(-done.result()));
-                }
-            }
-        }
+        // Only a ring that owes nothing is kept: see below.
+        let mut ring = self.0.take().ok_or(ErrorKind::NotConnected)?;
+        write(&mut ring, file, batch, refused)?;
+        self.0 = Some(ring);
         Ok(())
     }
+}
+
+/// After an error, or a panic of `refused`, the ring must be dropped.
+fn write(
+    ring: &mut IoUring,
+    file: BorrowedFd<'_>,
+    batch: &Batch,
+    mut refused: impl FnMut(Error),
+) -> Result<()> {
+    let mut under_way = 0;
+    for packet in batch.packets() {
+        let (start, len) = (packet.as_ptr(), packet.len() as u32);
+        let write = opcode::Write::new(types::Fd(file.as_raw_fd()), start, len).build();
+        // SAFETY: the packet outlives the write. `batch` is borrowed until this returns, and it returns when all
+        // writes have ended, or the ring is dropped, and with it what was not begun. What was begun has ended: a
+        // write to a file that does not block is done while it is submitted.
+        unsafe { ring.submission().push(&write) }.map_err(|_| ErrorKind::StorageFull)?;
+        under_way += 1;
+    }
+    while under_way > 0 {
+        match ring.submit_and_wait(under_way) {
+            Ok(_) => {}
+            Err(why) if why.kind() == ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
+        }
+        for done in ring.completion() {
+            under_way -= 1;
+            if done.result() < 0 {
+                refused(Error::from_raw_os_error(-done.result()));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for WriteRing {
@@ -113,8 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_can_write_and_nothing_else() {
+    fn a_ring_that_has_failed_writes_no_more() {
         let Some(mut ring) = ring() else { return };
+        let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
+        for socket in [&near, &far] {
+            socket.set_nonblocking(true).expect("a non-blocking socket");
+        }
+        let more_than_it_takes = batch(&["x"; WAITING_PACKETS_MAX + 1]);
+        for packets in [&more_than_it_takes, &batch(&["y", "z"])] {
+            let written = ring.write(near.as_fd(), packets, |_| panic!("nothing was begun"));
+            assert!(written.is_err());
+        }
+        assert!(far.recv(&mut [0]).is_err(), "nothing has left");
+    }
+
+    #[test]
+    fn a_ring_can_write_and_nothing_else() {
+        let Some(mut ring) = ring().and_then(|ring| ring.0) else { return };
         let others = [
             opcode::Nop::new().build(),
             opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build(),
@@ -122,12 +156,12 @@ mod tests {
         ];
         for other in others {
             // SAFETY: what it points to is static.
-            unsafe { ring.0.submission().push(&other) }.expect("room for one");
-            ring.0.submit_and_wait(1).expect("a ring that works");
-            let done = ring.0.completion().next().expect("an end");
+            unsafe { ring.submission().push(&other) }.expect("room for one");
+            ring.submit_and_wait(1).expect("a ring that works");
+            let done = ring.completion().next().expect("an end");
             assert_eq!(done.result(), -libc::EACCES, "{other:?}");
         }
-        let more = ring.0.submitter().register_files(&[0]);
+        let more = ring.submitter().register_files(&[0]);
         assert_eq!(more.err().and_then(|why| why.raw_os_error()), Some(libc::EACCES));
     }
 }
