@@ -237,6 +237,11 @@ def read(path):
     return ""
 
 
+def whole_lines(path):
+    """The lines of a file that another writes: what follows the last line end is not written whole yet."""
+    return read(path).split("\n")[:-1]
+
+
 # --- a scripted client ------------------------------------------------------------------------------
 
 

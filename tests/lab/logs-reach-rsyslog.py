@@ -6,7 +6,8 @@ import os
 import re
 
 import watchers
-from lab import (INSIDE, IS_BRIDGE, Client, Server, check, check_that, done, guard, guard_pid, lab, read, skip, temp_dir, wait_for)
+from lab import (INSIDE, IS_BRIDGE, Client, Server, check, check_that, done, guard, guard_pid, lab, read, skip,
+                 temp_dir, wait_for, whole_lines)
 
 if IS_BRIDGE:
     skip("a bridge has no address from which it could send")
@@ -75,8 +76,7 @@ for by in ("udp", "tcp"):
             r"reason - inspector disconnected, dropped packet\.", 4)
     arrives(by, "and so it ends", rf"%ASA-6-302014: Teardown TCP connection 2 for {CLIENT6} to {HOST6} "
             r"duration 0:00:\d\d bytes \d+ Flow closed by inspection", 6)
-lines = [json.loads(line) for line in read(log).splitlines()]
-built = next(line for line in lines if line["id"] == 302013)
+built = wait_for("the file has it too", lambda: [one for one in map(json.loads, whole_lines(log)) if one["id"] == 302013])[0]
 check("JSON names the connection", (built["connection"], built["client_interface"], built["server"], built["level"]),
       (1, "outside", "198.51.100.10:25", "informational"))
 

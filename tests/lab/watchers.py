@@ -78,8 +78,7 @@ action(type="omfile" file="{self.parsed}" template="json")
 
     def messages(self, by=None):
         """What it has parsed so far."""
-        lines = lab.read(self.parsed).splitlines()
-        every = [json.loads(line) for line in lines]
+        every = [json.loads(line) for line in lab.whole_lines(self.parsed)]
         return [one for one in every if by in (None, one["by"])]
 
 
