@@ -230,6 +230,10 @@ pub const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(600);
 /// A connection that both ends have closed or one has reset: late repeats still find their numbers.
 pub const CLOSED_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// After so long a silence a connection at rest is folded: a packet to it unfolds it, which costs as much as
+/// two packets do.
+pub const REST_AFTER: Duration = Duration::from_secs(10);
+
 /// The flow table gives memory back when it has room for more than this and is mostly empty.
 pub const KEPT_CAPACITY_FLOWS: usize = 1024;
 

@@ -10,7 +10,10 @@ mod changes;
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
+mod folding;
+#[cfg(test)]
 mod fragment_traces;
+mod held;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
@@ -133,7 +136,7 @@ pub enum Assembled {
 impl Engine {
     /// An engine without flows.
     pub fn new(config: EngineConfig) -> Self {
-        let flows = FlowTable::new(config.seed);
+        let flows = FlowTable::new(config.seed, config.bounds.rest_after);
         let fragments = FragmentBuffer::default();
         let relayed = Relayed::new(config.seed);
         let (counters, reports) = (Counters::default(), Reports::default());
@@ -402,7 +405,7 @@ impl Engine {
                     self.relayed = Relayed::new(self.config.seed);
                 }
                 for place in self.flows.places() {
-                    if !self.flows.get(place).is_some_and(|flow| filter.concerns(flow)) {
+                    if self.flows.read(place, |flow| filter.concerns(flow)) != Some(true) {
                         continue;
                     }
                     if let Some(flow) = self.flows.get_mut(place) {
@@ -437,8 +440,16 @@ impl Engine {
 
     /// The connections of whom it concerns, `most` of them at most, and how many there are.
     pub fn connections(&self, now: Instant, filter: Filter, most: usize) -> (Vec<View>, usize) {
-        let ours = || self.flows.iter().filter(|flow| !flow.is_over() && filter.concerns(flow));
-        (ours().take(most).map(|flow| flow.view(now)).collect(), ours().count())
+        let (mut views, mut count) = (Vec::new(), 0);
+        self.flows.each(|flow, own_memory| {
+            if !flow.is_over() && filter.concerns(flow) {
+                count += 1;
+                if views.len() < most {
+                    views.push(flow.view(now, own_memory));
+                }
+            }
+        });
+        (views, count)
     }
 
     /// The counters as they stand.

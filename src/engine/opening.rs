@@ -1,5 +1,6 @@
 //! Where connections begin, and who gives way when there is no room for one more.
 
+use super::table::Removed;
 use super::{Engine, FlowKey, Outbox, Place, guarded};
 use crate::counters::{DropReason, Event};
 use crate::direction::Leg;
@@ -16,7 +17,7 @@ impl Engine {
         headers.has(flags::SYN)
             && !headers.has(flags::ACK)
             && policy.inspection(headers.destination.port()).is_some()
-            && place.and_then(|at| self.flows.get(at)).is_none_or(|flow| flow.is_replaceable())
+            && place.is_none_or(|at| self.flows.is_replaceable(at))
             && !(self.config.fail_open && self.relays_strangers() && self.is_full())
     }
 
@@ -25,7 +26,7 @@ impl Engine {
         headers.has(flags::SYN)
             && !headers.has(flags::ACK)
             && self.config.policy.inspection(headers.destination.port()).is_none()
-            && self.flows.get(place).is_some_and(|flow| flow.is_replaceable())
+            && self.flows.is_replaceable(place)
     }
 
     /// Whether packets of unknown connections pass.
@@ -88,9 +89,8 @@ impl Engine {
     /// the server has answered it, both ends are told; else the client's next SYN begins anew.
     pub(super) fn forget_half_open(&mut self, now: Instant, outbox: &mut Outbox) {
         let oldest = self.flows.oldest_half_open();
-        let Some(mut flow) = oldest.and_then(|place| self.flows.remove(place)) else {
-            return;
-        };
+        let mut removed = oldest.and_then(|place| self.flows.remove(place));
+        let Some(flow) = removed.as_mut().and_then(Removed::flow) else { return };
         let is_to_be_told = flow.is_answered() || (self.relays_strangers() && !flow.is_over());
         self.counters.happened(Event::EmbryonicForgotten);
         self.counters.happened(Event::FlowEnded);
@@ -102,7 +102,7 @@ impl Engine {
             let mut context =
                 Context::without_packet(now, outbox, counters, reports, spare, offload);
             context.outbox.travel(flow.links());
-            guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
+            guarded(flow, &mut context, None, |flow, context| flow.forget(context));
         }
     }
 }

@@ -4,12 +4,14 @@
 use core::hash::{BuildHasher, Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU64;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::DefaultHasher;
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
+use super::held::Held;
 use super::slab::Slab;
 use crate::flow::{Flow, Room};
 use crate::limits::KEPT_CAPACITY_FLOWS;
@@ -35,6 +37,13 @@ impl FlowKey {
     pub(super) fn new(segment: u32, a: SocketAddr, b: SocketAddr) -> Self {
         let (a, b) = ((a.ip(), a.port()), (b.ip(), b.port()));
         Self { segment, lower: a.min(b), upper: a.max(b) }
+    }
+
+    /// The two ends, the lower one first or last.
+    pub(super) fn ends(&self, lower_first: bool) -> (SocketAddr, SocketAddr) {
+        let (first, last) =
+            if lower_first { (self.lower, self.upper) } else { (self.upper, self.lower) };
+        (first.into(), last.into())
     }
 
     /// A hash that nobody can predict who does not know `seed`.
@@ -101,7 +110,7 @@ impl BuildHasher for SeededState {
 #[derive(Debug)]
 struct Entry {
     key: FlowKey,
-    flow: Flow,
+    held: Held,
     /// When the timers look at the flow.
     due: Instant,
     /// Its age among those whose handshake has not ended.
@@ -145,6 +154,8 @@ impl Pointer {
 #[derive(Debug)]
 pub(super) struct FlowTable {
     seed: u64,
+    /// After so long a silence a flow at rest is folded.
+    rest_after: Duration,
     entries: Slab<Entry>,
     /// By key.
     index: Vec<HashTable<Pointer>>,
@@ -161,9 +172,10 @@ pub(super) struct FlowTable {
 
 impl FlowTable {
     /// An empty table.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, rest_after: Duration) -> Self {
         Self {
             seed,
+            rest_after,
             entries: Slab::default(),
             index: (0..SHARDS).map(|_| HashTable::new()).collect(),
             due: BTreeSet::new(),
@@ -210,22 +222,28 @@ impl FlowTable {
         shard.find(Pointer::spread(hash), is_it).map(|pointer| pointer.place)
     }
 
-    /// The flow at that place.
-    pub(super) fn get(&self, place: Place) -> Option<&Flow> {
-        self.entries.get(place.0).map(|entry| &entry.flow)
+    /// Looks at the flow at that place.
+    pub(super) fn read<T>(&self, place: Place, read: impl FnOnce(&Flow) -> T) -> Option<T> {
+        self.entries.get(place.0).and_then(|entry| entry.held.read(&entry.key, read))
+    }
+
+    /// Whether a new flow may take that place.
+    pub(super) fn is_replaceable(&self, place: Place) -> bool {
+        let entry = self.entries.get(place.0);
+        entry.and_then(|entry| entry.held.whole()).is_some_and(Flow::is_replaceable)
     }
 
     /// The flow at that place.
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Flow> {
-        self.entries.get_mut(place.0).map(|entry| &mut entry.flow)
+        self.entries.get_mut(place.0).and_then(|entry| entry.held.unfold(&entry.key))
     }
 
     /// The flow at that place, and what it may take of `budget` octets.
     pub(super) fn with_room(&mut self, place: Place, budget: usize) -> Option<(&mut Flow, Room)> {
         let total = self.memory;
-        self.entries.get_mut(place.0).map(|entry| {
+        self.entries.get_mut(place.0).and_then(|entry| {
             let room = Room { held: entry.memory as usize, total, budget };
-            (&mut entry.flow, room)
+            entry.held.unfold(&entry.key).map(|flow| (flow, room))
         })
     }
 
@@ -237,7 +255,8 @@ impl FlowTable {
         let half_open = NonZeroU64::new(self.born);
         let memory = held_by(&flow);
         self.memory += memory as usize;
-        let entry = Entry { key, flow, due, half_open, memory, hash, is_live: true };
+        let held = Held::new(&key, flow);
+        let entry = Entry { key, held, due, half_open, memory, hash, is_live: true };
         self.clients.count(&entry, true);
         let place = Place(self.entries.insert(entry));
         if let Some(shard) = self.index.get_mut(shard(hash)) {
@@ -252,7 +271,7 @@ impl FlowTable {
     }
 
     /// Takes a flow out.
-    pub(super) fn remove(&mut self, place: Place) -> Option<Flow> {
+    pub(super) fn remove(&mut self, place: Place) -> Option<Removed> {
         let entry = self.entries.remove(place.0)?;
         if let Some(shard) = self.index.get_mut(shard(entry.hash)) {
             let hash = Pointer::spread(entry.hash);
@@ -270,7 +289,7 @@ impl FlowTable {
         }
         self.clients.count(&entry, false);
         self.memory = self.memory.saturating_sub(entry.memory as usize);
-        Some(entry.flow)
+        Some(Removed { key: entry.key, held: entry.held })
     }
 
     /// Notes what a call has changed: the flow's deadline, what it holds, how far it has come.
@@ -278,17 +297,24 @@ impl FlowTable {
         let Some(entry) = self.entries.get_mut(place.0) else {
             return;
         };
-        let due = entry.flow.next_look();
+        let due = entry.held.watch(entry.due, self.rest_after);
         if due < entry.due {
             self.due.remove(&(entry.due, place));
             self.due.insert((due, place));
             entry.due = due;
         }
-        let memory = held_by(&entry.flow);
+        self.note(place);
+    }
+
+    /// The same, but for the deadline.
+    fn note(&mut self, place: Place) {
+        let Some(entry) = self.entries.get_mut(place.0) else { return };
+        let Some(flow) = entry.held.whole() else { return };
+        let memory = held_by(flow);
         self.memory = (self.memory + memory as usize).saturating_sub(entry.memory as usize);
         entry.memory = memory;
-        let is_live = !entry.flow.is_over();
-        let half_open = entry.half_open.filter(|_| !entry.flow.is_established());
+        let is_live = !flow.is_over();
+        let half_open = entry.half_open.filter(|_| !flow.is_established());
         if (is_live, half_open) != (entry.is_live, entry.half_open) {
             self.clients.count(entry, false);
             if let Some(age) = entry.half_open.filter(|_| half_open.is_none()) {
@@ -304,7 +330,7 @@ impl FlowTable {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Looks at flows that want it, `budget` at most, and removes those whose deadline has passed.
+    /// Looks at flows that want it, `budget` at most, removes those whose deadline has passed, and folds those at rest.
     pub(super) fn look(&mut self, now: Instant, budget: usize, mut each: impl FnMut(&mut Flow)) {
         for _ in 0..budget {
             let Some(&(at, place)) = self.due.first().filter(|(at, _)| *at <= now) else {
@@ -314,21 +340,27 @@ impl FlowTable {
                 self.due.remove(&(at, place));
                 continue;
             };
-            each(&mut entry.flow);
-            if entry.flow.deadline() <= now {
-                self.remove(place);
-            } else {
-                self.due.remove(&(at, place));
-                entry.due = entry.flow.next_look();
-                self.due.insert((entry.due, place));
-                self.touch(place);
+            if entry.held.next_look() <= now {
+                let Some(flow) = entry.held.unfold(&entry.key) else { continue };
+                each(flow);
+                if flow.deadline() <= now {
+                    self.remove(place);
+                    continue;
+                }
+                self.note(place);
             }
+            let Some(entry) = self.entries.get_mut(place.0) else { continue };
+            self.due.remove(&(at, place));
+            entry.due = entry.held.settle(now, self.rest_after);
+            self.due.insert((entry.due, place));
         }
     }
 
-    /// All flows, in the order in which they want to be looked at.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.due.iter().filter_map(|(_, place)| self.get(*place))
+    /// Looks at all flows, in the order in which the timers want to, with the octets that each takes itself.
+    pub(super) fn each(&self, mut each: impl FnMut(&Flow, usize)) {
+        for entry in self.due.iter().filter_map(|(_, place)| self.entries.get(place.0)) {
+            entry.held.read(&entry.key, |flow| each(flow, entry.held.own_memory()));
+        }
     }
 
     /// The places of all flows, in the order of their keys.
@@ -337,6 +369,20 @@ impl FlowTable {
         let mut keys: Vec<_> = self.due.iter().filter_map(|(_, place)| entry(*place)).collect();
         keys.sort_unstable();
         keys.into_iter().map(|(_, place)| place).collect()
+    }
+}
+
+/// What was taken out of the table.
+#[derive(Debug)]
+pub(super) struct Removed {
+    key: FlowKey,
+    held: Held,
+}
+
+impl Removed {
+    /// The flow.
+    pub(super) fn flow(&mut self) -> Option<&mut Flow> {
+        self.held.unfold(&self.key)
     }
 }
 
@@ -378,7 +424,7 @@ impl Clients {
         if !entry.is_live {
             return;
         }
-        let client = source_of(entry.flow.client().ip());
+        let client = source_of(entry.held.ends(&entry.key).0.ip());
         let at = self.shard(client);
         let Some(shard) = self.shards.get_mut(at) else { return };
         let half_open = u32::from(entry.half_open.is_some());
@@ -399,11 +445,24 @@ impl Clients {
     }
 }
 
+#[cfg(test)]
+impl FlowTable {
+    /// Folds all flows that are at rest, checks that each can be told from what is left, and counts them.
+    pub(super) fn fold_and_check(&mut self) -> usize {
+        let mut folded = 0;
+        for place in self.places() {
+            let entry = self.entries.get_mut(place.0).unwrap();
+            folded += usize::from(entry.held.fold_and_check(&entry.key));
+        }
+        folded
+    }
+}
+
 /// Octets of the table that one flow takes, its own size included: one entry in each index, and the
 /// room that hash tables and trees leave free. The half-open ones and their clients come on top.
 #[cfg(test)]
 pub(super) const fn octets_a_flow() -> usize {
     let hashed = 2 * size_of::<Pointer>() + 2 * size_of::<(IpAddr, OfClient)>();
     let sorted = 2 * size_of::<(Instant, Place)>() + 2 * size_of::<(u64, Place)>();
-    size_of::<Option<Entry>>() + hashed + sorted
+    size_of::<Option<Entry>>() + size_of::<Flow>() + hashed + sorted
 }

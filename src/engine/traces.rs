@@ -1,6 +1,7 @@
 //! Traces: packets by hand through an engine, read like a capture.
 
 use crate::engine::Arrival;
+use core::time::Duration;
 use std::sync::Arc;
 
 use super::*;
@@ -50,6 +51,8 @@ pub(super) struct Trace {
     /// TSval and TSecr of whatever is sent.
     pub(super) timestamps: Option<(u32, u32)>,
     raw: Vec<u8>,
+    /// After each packet what is at rest is folded.
+    pub(super) folds: bool,
 }
 
 /// Lengths and sums of an IPv4 packet that was edited.
@@ -70,7 +73,8 @@ impl Trace {
             offload: false,
             fail_open: false,
             midstream: Midstream::Drop,
-            bounds: Bounds::default(),
+            // What is folded here is checked.
+            bounds: Bounds { rest_after: Duration::from_secs(1 << 20), ..Bounds::default() },
         };
         let now = Instant::ZERO;
         Self {
@@ -81,6 +85,7 @@ impl Trace {
             sack_block: None,
             timestamps: None,
             raw: Vec::new(),
+            folds: true,
         }
     }
 
@@ -103,6 +108,12 @@ impl Trace {
         assert_eq!(self.client(0, 0, SYN, ""), ["inside 0 4294962296 S \"\""]);
         assert_eq!(self.server(0, 1, SYN | ACK, ""), ["outside 0 1 S. \"\""]);
         assert_eq!(self.client(1, 1, ACK, ""), ["inside 1 1 . \"\""]);
+    }
+
+    fn fold(&mut self) {
+        if self.folds {
+            self.engine.flows.fold_and_check();
+        }
     }
 
     /// A packet with numbers counted from the initial ones.
@@ -149,6 +160,7 @@ impl Trace {
             &mut packet,
             &mut self.outbox,
         );
+        self.fold();
         self.outbox.departures(&packet).map(|departure| departure.packet.to_vec()).collect()
     }
 
@@ -169,6 +181,7 @@ impl Trace {
             &mut packet,
             &mut self.outbox,
         );
+        self.fold();
         let first = self.outbox.departures(&packet).next();
         self.raw = first.map_or_else(Vec::new, |departure| departure.packet.to_vec());
         self.outbox.departures(&packet).map(|departure| read(&departure)).collect()
@@ -320,11 +333,11 @@ fn what_was_promised_and_got_lost_is_repeated_out_of_the_store() {
     let left = trace.server_with_sack(8, 7, (13, 19)).concat();
     assert!(!left.contains("NOOP"), "{left}");
     let due = trace.engine.next_deadline().unwrap();
-    assert!(due - trace.now <= core::time::Duration::from_millis(2));
+    assert!(due - trace.now <= Duration::from_millis(2));
     trace.now = due;
     assert_eq!(trace.deadline(), ["inside 7 8 P. \"NOOP\\r\\n\""]);
     assert!(trace.server(8, 19, ACK, "").len() <= 1);
-    trace.now = due + core::time::Duration::from_secs(60);
+    trace.now = due + Duration::from_secs(60);
     assert!(trace.deadline().is_empty(), "it has arrived");
 }
 

@@ -6,12 +6,14 @@
 
 mod accept;
 mod end;
+mod folded;
 mod half;
 mod handshake;
 mod icmp;
 mod memory;
 mod recovery;
 mod repair;
+mod round_trip;
 mod send;
 mod spare;
 mod stand_in;
@@ -37,6 +39,7 @@ use crate::wire::outbox::Outbox;
 use crate::wire::packet::{Headers, flags};
 
 use end::End;
+pub use folded::Folded;
 use half::Half;
 use handshake::Reborn;
 use icmp::PathMtus;
@@ -225,6 +228,11 @@ impl Flow {
     /// When the flow is to be forgotten if nothing more happens.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// When nothing will have come on the flow for so long, unless something comes.
+    pub fn rests_at(&self, after: Duration) -> Instant {
+        self.deadline - self.lifetime().saturating_sub(after)
     }
 
     /// When the flow wants to be looked at next: [`Flow::ring`] it, or forget it.

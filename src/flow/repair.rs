@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use super::round_trip::{Known, RoundTrip};
 use super::stand_in::subtract;
 use crate::limits::{
     REPAIR_AFTER, REPAIR_AFTER_MAX, REPAIR_PAUSE_MAX, REPAIR_SEGMENTS_MAX, REPAIRS_MAX,
@@ -31,10 +32,7 @@ struct Repair {
 pub(super) struct Repairs {
     /// Nothing, while nothing is lost or promised.
     record: Seldom<Record>,
-    /// Octets whose acknowledgement is timed, and since when.
-    timing: Option<(Offset, Instant)>,
-    /// The smoothed time from here to the receiver and back in microseconds (RFC 6298, with a gain of 1/4).
-    round_trip: u32,
+    round_trip: RoundTrip,
 }
 
 /// What the receiver lacks, and what was done about it.
@@ -203,21 +201,12 @@ impl Repairs {
     /// Takes the time of the way to the receiver and back.
     pub(super) fn measure(&mut self, una: Offset, sent: Offset, now: Instant) {
         let top = self.record.reported.last().map_or(una, |span| span.end.max(una));
-        match self.timing {
-            Some((end, since)) if top >= end => {
-                let (took, before) = ((now - since).as_micros(), u128::from(self.round_trip));
-                let smooth = if before == 0 { took } else { (before * 3 + took) / 4 };
-                self.round_trip = u32::try_from(smooth).unwrap_or(u32::MAX);
-                self.timing = None;
-            }
-            None if top < sent => self.timing = Some((sent, now)),
-            _ => {}
-        }
+        self.round_trip.measure(top, sent, now);
     }
 
     /// How long the receiver may take to answer before what it was sent counts as lost.
     fn patience(&self) -> Duration {
-        (2 * Duration::from_micros(self.round_trip.into())).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
+        (2 * self.round_trip.smooth()).clamp(REPAIR_AFTER, REPAIR_AFTER_MAX)
     }
 
     /// Sets or clears the alarm: when the last of what was promised gets lost, nothing behind it
@@ -283,7 +272,17 @@ impl Repairs {
 
     /// Gives all memory back.
     pub(super) fn free(&mut self) {
-        *self = Self { round_trip: self.round_trip, ..Self::default() };
+        *self = Self::after(self.round_trip.known());
+    }
+
+    /// Of a way of which only the round trip is known.
+    pub(super) fn after(known: Known) -> Self {
+        Self { round_trip: RoundTrip::from(known), ..Self::default() }
+    }
+
+    /// What is known of the way, if nothing is lost, promised or timed.
+    pub(super) fn at_rest(&self) -> Option<Known> {
+        (self.record.is_blank() && !self.round_trip.is_timing()).then(|| self.round_trip.known())
     }
 }
 
@@ -309,7 +308,7 @@ mod tests {
 
     /// A receiver that has reported `blocks`, a round trip of 20 ms away.
     fn receiver(una: u64, blocks: &[Span]) -> Repairs {
-        let mut repairs = Repairs { round_trip: 20_000, ..Repairs::default() };
+        let mut repairs = Repairs::after(Known::of(Duration::from_millis(20)));
         repairs.hear(Offset::new(una), blocks);
         repairs
     }
@@ -436,23 +435,14 @@ mod tests {
 
     #[test]
     fn the_round_trip_is_that_of_what_has_arrived() {
-        let mut repairs = Repairs::default();
-        let mut measure = |una: u64, sent: u64, now: u64| {
-            repairs.measure(Offset::new(una), Offset::new(sent), at(now));
-            Duration::from_micros(repairs.round_trip.into())
-        };
-        let millis = Duration::from_millis;
-        measure(0, 100, 0);
-        assert_eq!(measure(50, 100, 10), millis(0), "it is still on its way");
-        assert_eq!(measure(100, 100, 20), millis(20));
-        measure(100, 100, 25);
-        measure(100, 200, 30);
-        assert_eq!(measure(200, 200, 70), millis(25), "a quarter of 40 and three of 20");
-        measure(200, 300, 80);
+        let mut repairs = receiver(200, &[]);
+        repairs.measure(Offset::new(200), Offset::new(300), at(80));
+        assert_eq!(repairs.at_rest(), None);
         repairs.hear(Offset::new(200), &[span(250, 300)]);
-        repairs.measure(Offset::new(200), Offset::new(300), at(105));
-        assert_eq!(repairs.round_trip, 25_000, "what was reported has arrived");
-        assert_eq!(repairs.timing, None);
+        repairs.measure(Offset::new(200), Offset::new(300), at(120));
+        assert_eq!(repairs.at_rest(), None, "it waits for what is missing");
+        repairs.hear(Offset::new(300), &[]);
+        assert_eq!(repairs.at_rest(), Some(Known::of(Duration::from_millis(25))));
     }
 
     #[test]
@@ -495,6 +485,7 @@ mod tests {
         let reports = 3 * size_of::<Span>();
         assert_eq!(repairs.memory(), size_of::<Record>() + reports + repeats);
         repairs.free();
-        assert_eq!((repairs.memory(), repairs.round_trip), (0, 20_000));
+        assert_eq!(repairs.memory(), 0);
+        assert_eq!(repairs.at_rest(), Some(Known::of(Duration::from_millis(20))));
     }
 }

@@ -16,7 +16,7 @@ use crate::limits::REPORTED_SPANS_MAX;
 use crate::stream::{Blank, Offset, Seldom, Span};
 
 /// What the guard has told one sender on its own account. All offsets are original.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct StandIn {
     told: Seldom<Told>,
     /// The TSval of the newest segment that began at or before what was acknowledged (RFC 7323
@@ -25,7 +25,7 @@ pub(super) struct StandIn {
 }
 
 /// The same, of a guard that has stood in.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Told {
     /// The sender was told that everything before has arrived.
     promised: Offset,

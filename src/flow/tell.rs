@@ -9,7 +9,7 @@ use crate::stream::Offset;
 use crate::time::Instant;
 
 /// What a flow knows of its own beginning and end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Life {
     /// When it began.
     born: Instant,

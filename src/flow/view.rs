@@ -40,8 +40,8 @@ pub struct View {
 }
 
 impl Flow {
-    /// What an operator is shown of it.
-    pub fn view(&self, now: Instant) -> View {
+    /// What an operator is shown of it; `own_memory` is what it takes itself.
+    pub fn view(&self, now: Instant, own_memory: usize) -> View {
         let sent =
             |direction: Direction| self.halves[direction].reassembly.end().past(Offset::ZERO);
         let octets = (sent(Direction::ToServer), sent(Direction::ToClient));
@@ -91,7 +91,7 @@ impl Flow {
             octets,
             edits: self.life.edits,
             refused: self.life.refused.map(|verb| verb.map_or("other", Verb::name)),
-            memory: self.memory() + size_of::<Self>(),
+            memory: self.memory() + own_memory,
         }
     }
 }

@@ -55,7 +55,7 @@ impl Guard {
             _ => &Personality::OFF,
         };
         let relays = setup & 0x30 == 0x30;
-        let mut bounds = Bounds::default();
+        let mut bounds = Bounds { rest_after: Duration::ZERO, ..Bounds::default() };
         if setup & 0x40 != 0 {
             (bounds.memory, bounds.flows_max, bounds.embryonic_max) = (1 << 20, 4, 2);
         }

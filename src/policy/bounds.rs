@@ -40,6 +40,8 @@ pub struct Bounds {
     pub per_client_embryonic_max: usize,
     /// How long connections live in silence.
     pub timeouts: Timeouts,
+    /// After so long a silence a connection at rest is folded.
+    pub rest_after: Duration,
 }
 
 impl Default for Bounds {
@@ -51,6 +53,7 @@ impl Default for Bounds {
             per_client_max: limits::PER_CLIENT_MAX,
             per_client_embryonic_max: limits::PER_CLIENT_EMBRYONIC_MAX,
             timeouts: Timeouts::default(),
+            rest_after: limits::REST_AFTER,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 const FEW: usize = 4;
 
 /// A queue whose first few values take no allocation: who does not pipeline has one command outstanding.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Queue<T> {
     few: [Option<T>; FEW],
     /// Behind them, and only if all of them are there.

@@ -79,7 +79,7 @@ pub enum Disagreement {
 }
 
 /// The session: its outstanding commands and the phase of the client's stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
     outstanding: Queue<Outstanding>,
     phase: Phase,

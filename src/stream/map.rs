@@ -35,11 +35,11 @@ impl Shift {
 ///
 /// Every edit trades at least one octet for at least one octet, so its two ends have one image
 /// each: an insertion or a deletion would have two, and no rounding keeps the laws then.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct OffsetMap(Seldom<Edited>);
 
 /// What the map of a direction holds in which a length has changed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Edited {
     shifts: VecDeque<Shift>,
     /// The shift before the first remembered edit.

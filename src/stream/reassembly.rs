@@ -75,6 +75,13 @@ pub struct Reassembly {
     waiting: Seldom<Waiting>,
 }
 
+impl From<Offset> for Reassembly {
+    /// All before that offset was judged, and nothing waits.
+    fn from(front: Offset) -> Self {
+        Self { front, ..Self::default() }
+    }
+}
+
 impl Reassembly {
     /// The first octet that was not judged.
     pub fn front(&self) -> Offset {

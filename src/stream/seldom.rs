@@ -10,7 +10,7 @@ pub trait Blank: Default + 'static {
 
 /// A value that most flows never have: it takes a word until it is first written to, and reads as its
 /// default till then. Of a million flows each octet is a megabyte.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Seldom<T>(Option<Box<T>>);
 
 impl<T> Seldom<T> {

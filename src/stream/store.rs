@@ -87,6 +87,13 @@ impl Kept {
     }
 }
 
+impl From<Offset> for Store {
+    /// All before that offset has been acknowledged, and nothing is known behind it.
+    fn from(at: Offset) -> Self {
+        Self { una: at, sent: at, ..Self::default() }
+    }
+}
+
 impl Store {
     /// The oldest octet that the receiver has not acknowledged.
     pub fn una(&self) -> Offset {

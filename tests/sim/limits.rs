@@ -1,6 +1,7 @@
 //! I26: where a limit is reached the guard fails closed. Whoever gets through gets what the policy says, and whoever
 //! does not has got no octet that it does not say.
 
+use core::time::Duration;
 use std::cell::Cell;
 
 use fastrand::Rng;
@@ -26,6 +27,7 @@ fn bounds(rng: &mut Rng) -> Bounds {
         embryonic_max: one_of(&[0, 1, 4]),
         per_client_max: one_of(&[0, 0, 2]),
         per_client_embryonic_max: one_of(&[0, 0, 1]),
+        rest_after: Duration::from_secs(one_of(&[0, 10]) as u64),
         ..Bounds::default()
     }
 }

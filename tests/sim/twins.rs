@@ -1,8 +1,10 @@
 //! Two runs that must not differ in one octet of what leaves: with decoys and without (I13, I36), with the
 //! client on either side (I32), among others and alone (I31), with changes of policy and without.
 
+use core::time::Duration;
+
 use fastrand::Rng;
-use mailguard::engine::{Arrival, Engine, Outbox};
+use mailguard::engine::{Arrival, Engine, EngineConfig, Outbox};
 use mailguard::time::Instant;
 
 use crate::attacker::Attack;
@@ -109,10 +111,8 @@ fn key_of(bytes: &[u8]) -> Option<Key> {
     Packet::read(bytes).ok().map(|packet| who(&packet).0)
 }
 
-/// What leaves when an engine of its own is given nothing but the packets of one connection.
-fn alone(guard: &Guard, key: Key, given: &[Given]) -> Vec<Left> {
-    let mut config = guard.config().clone();
-    config.seed = !config.seed;
+/// What leaves when an engine of its own is given nothing but the packets that are meant.
+fn again(config: EngineConfig, given: &[Given], is_meant: impl Fn(&[u8]) -> bool) -> Vec<Left> {
     let mut engine = Engine::new(config);
     let mut outbox = Outbox::default();
     let mut left = Vec::new();
@@ -130,7 +130,7 @@ fn alone(guard: &Guard, key: Key, given: &[Given]) -> Vec<Left> {
             engine.handle_deadline(moment, &mut outbox);
             note(*at, &outbox, &[]);
         }
-        if key_of(bytes) == Some(key) {
+        if is_meant(bytes) {
             let mut bytes = bytes.clone();
             outbox.clear();
             engine.handle_packet(moment, Arrival::new(*leg, *offload), &mut bytes, &mut outbox);
@@ -153,11 +153,29 @@ fn flows_do_not_know_of_each_other() {
             return Err(Failure::of(format!("{} connections", keys.len())));
         }
         for key in keys {
-            let alone = alone(&guard, key, &given);
+            let config = EngineConfig { seed: !guard.config().seed, ..guard.config().clone() };
+            let alone = again(config, &given, |bytes| key_of(bytes) == Some(key));
             let among = guard.emitted.iter().filter(|left| key_of(&left.bytes) == Some(key));
             if !alone.iter().eq(among) {
                 return Err(Failure::of(format!("{key:?} alone is served otherwise")));
             }
+        }
+        Ok(())
+    });
+}
+
+/// A guard that folds what is at rest at every chance, and one that never does so.
+#[test]
+fn folding_leaves_no_trace() {
+    each_seed("twins::folding_leaves_no_trace", 60, |seed, traced| {
+        let (mut guard, _) = crowd(seed, traced)?;
+        let given = guard.record.take().unwrap_or_default();
+        let mut config = guard.config().clone();
+        let folds = config.bounds.rest_after == Duration::ZERO;
+        config.bounds.rest_after = if folds { Duration::from_micros(HOUR) } else { Duration::ZERO };
+        let other = again(config, &given, |bytes| !bytes.is_empty());
+        if !guard.emitted.iter().eq(&other) {
+            return Err(Failure::of(format!("folding: {folds}, and it is told")));
         }
         Ok(())
     });
