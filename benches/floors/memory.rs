@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use mailguard::device::give_memory_back;
 use mailguard::limits::EMBRYONIC_TIMEOUT;
 
 use super::baseline::Figure;
@@ -17,6 +18,7 @@ fn open(guard: &mut Guard, flows: u32, idle: Duration) {
         guard.deadline();
     }
     assert_eq!(guard.engine.counters().flows, u64::from(flows), "a flow was lost");
+    give_memory_back();
 }
 
 /// Octets of the heap that each of so many connections takes then, that of the table included.

@@ -50,6 +50,8 @@ fn wait(trace: &mut Trace, seconds: u64) -> Vec<String> {
 fn is_folded(trace: &Trace) -> (bool, u64) {
     let (views, count) = trace.engine.connections(trace.now, Filter::default(), 1);
     assert_eq!(count, 1);
+    let is_whole = trace.engine.whole_flows() == 1;
+    assert_eq!(views[0].memory >= size_of::<Flow>(), is_whole);
     (views[0].memory < size_of::<Flow>(), views[0].idle.as_secs())
 }
 

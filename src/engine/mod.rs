@@ -388,6 +388,11 @@ impl Engine {
         self.count(outbox.len() - left_before);
     }
 
+    /// Flows that are not folded: they take more memory than others.
+    pub fn whole_flows(&self) -> usize {
+        self.flows.whole_len()
+    }
+
     /// When [`Engine::handle_deadline`] wants to be called, if ever.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [self.flows.next_deadline(), self.fragments.next_deadline()];

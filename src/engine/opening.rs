@@ -1,6 +1,5 @@
 //! Where connections begin, and who gives way when there is no room for one more.
 
-use super::table::Removed;
 use super::{Engine, FlowKey, Outbox, Place, guarded};
 use crate::counters::{DropReason, Event};
 use crate::direction::Leg;
@@ -89,8 +88,7 @@ impl Engine {
     /// the server has answered it, both ends are told; else the client's next SYN begins anew.
     pub(super) fn forget_half_open(&mut self, now: Instant, outbox: &mut Outbox) {
         let oldest = self.flows.oldest_half_open();
-        let mut removed = oldest.and_then(|place| self.flows.remove(place));
-        let Some(flow) = removed.as_mut().and_then(Removed::flow) else { return };
+        let Some(mut flow) = oldest.and_then(|place| self.flows.remove(place)) else { return };
         let is_to_be_told = flow.is_answered() || (self.relays_strangers() && !flow.is_over());
         self.counters.happened(Event::EmbryonicForgotten);
         self.counters.happened(Event::FlowEnded);
@@ -102,7 +100,7 @@ impl Engine {
             let mut context =
                 Context::without_packet(now, outbox, counters, reports, spare, offload);
             context.outbox.travel(flow.links());
-            guarded(flow, &mut context, None, |flow, context| flow.forget(context));
+            guarded(&mut flow, &mut context, None, |flow, context| flow.forget(context));
         }
     }
 }

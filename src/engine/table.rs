@@ -11,7 +11,7 @@ use std::hash::DefaultHasher;
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
-use super::held::Held;
+use super::held::{Flows, Held};
 use super::slab::Slab;
 use crate::flow::{Flow, Room};
 use crate::limits::KEPT_CAPACITY_FLOWS;
@@ -157,6 +157,7 @@ pub(super) struct FlowTable {
     /// After so long a silence a flow at rest is folded.
     rest_after: Duration,
     entries: Slab<Entry>,
+    flows: Flows,
     /// By key.
     index: Vec<HashTable<Pointer>>,
     /// One entry a flow.
@@ -177,6 +178,7 @@ impl FlowTable {
             seed,
             rest_after,
             entries: Slab::default(),
+            flows: Flows::default(),
             index: (0..SHARDS).map(|_| HashTable::new()).collect(),
             due: BTreeSet::new(),
             half_open: BTreeMap::new(),
@@ -194,6 +196,11 @@ impl FlowTable {
     /// Octets that all flows hold.
     pub(super) fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Flows that are not folded.
+    pub(super) fn whole_len(&self) -> usize {
+        self.flows.whole_len()
     }
 
     /// Flows whose handshake has not ended.
@@ -224,27 +231,28 @@ impl FlowTable {
 
     /// Looks at the flow at that place.
     pub(super) fn read<T>(&self, place: Place, read: impl FnOnce(&Flow) -> T) -> Option<T> {
-        self.entries.get(place.0).and_then(|entry| entry.held.read(&entry.key, read))
+        let entry = self.entries.get(place.0)?;
+        self.flows.read(&entry.key, &entry.held, |flow, _| read(flow))
     }
 
     /// Whether a new flow may take that place.
     pub(super) fn is_replaceable(&self, place: Place) -> bool {
         let entry = self.entries.get(place.0);
-        entry.and_then(|entry| entry.held.whole()).is_some_and(Flow::is_replaceable)
+        entry.and_then(|entry| self.flows.whole(&entry.held)).is_some_and(Flow::is_replaceable)
     }
 
     /// The flow at that place.
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Flow> {
-        self.entries.get_mut(place.0).and_then(|entry| entry.held.unfold(&entry.key))
+        let entry = self.entries.get_mut(place.0)?;
+        self.flows.unfold(&entry.key, &mut entry.held)
     }
 
     /// The flow at that place, and what it may take of `budget` octets.
     pub(super) fn with_room(&mut self, place: Place, budget: usize) -> Option<(&mut Flow, Room)> {
         let total = self.memory;
-        self.entries.get_mut(place.0).and_then(|entry| {
-            let room = Room { held: entry.memory as usize, total, budget };
-            entry.held.unfold(&entry.key).map(|flow| (flow, room))
-        })
+        let entry = self.entries.get_mut(place.0)?;
+        let room = Room { held: entry.memory as usize, total, budget };
+        self.flows.unfold(&entry.key, &mut entry.held).map(|flow| (flow, room))
     }
 
     /// Adds a flow whose key is not in the table.
@@ -255,7 +263,7 @@ impl FlowTable {
         let half_open = NonZeroU64::new(self.born);
         let memory = held_by(&flow);
         self.memory += memory as usize;
-        let held = Held::new(&key, flow);
+        let held = self.flows.insert(&key, flow);
         let entry = Entry { key, held, due, half_open, memory, hash, is_live: true };
         self.clients.count(&entry, true);
         let place = Place(self.entries.insert(entry));
@@ -271,7 +279,7 @@ impl FlowTable {
     }
 
     /// Takes a flow out.
-    pub(super) fn remove(&mut self, place: Place) -> Option<Removed> {
+    pub(super) fn remove(&mut self, place: Place) -> Option<Flow> {
         let entry = self.entries.remove(place.0)?;
         if let Some(shard) = self.index.get_mut(shard(entry.hash)) {
             let hash = Pointer::spread(entry.hash);
@@ -289,27 +297,26 @@ impl FlowTable {
         }
         self.clients.count(&entry, false);
         self.memory = self.memory.saturating_sub(entry.memory as usize);
-        Some(Removed { key: entry.key, held: entry.held })
+        self.flows.remove(&entry.key, &entry.held)
     }
 
     /// Notes what a call has changed: the flow's deadline, what it holds, how far it has come.
     pub(super) fn touch(&mut self, place: Place) {
-        let Some(entry) = self.entries.get_mut(place.0) else {
-            return;
-        };
-        let due = entry.held.watch(entry.due, self.rest_after);
-        if due < entry.due {
-            self.due.remove(&(entry.due, place));
-            self.due.insert((due, place));
-            entry.due = due;
-        }
-        self.note(place);
+        self.note(place, true);
     }
 
-    /// The same, but for the deadline.
-    fn note(&mut self, place: Place) {
+    /// The same; the timers, who look at it, see to its deadline.
+    fn note(&mut self, place: Place, moves: bool) {
         let Some(entry) = self.entries.get_mut(place.0) else { return };
-        let Some(flow) = entry.held.whole() else { return };
+        if moves {
+            let due = self.flows.watch(&mut entry.held, entry.due, self.rest_after);
+            if due < entry.due {
+                self.due.remove(&(entry.due, place));
+                self.due.insert((due, place));
+                entry.due = due;
+            }
+        }
+        let Some(flow) = self.flows.whole(&entry.held) else { return };
         let memory = held_by(flow);
         self.memory = (self.memory + memory as usize).saturating_sub(entry.memory as usize);
         entry.memory = memory;
@@ -340,18 +347,18 @@ impl FlowTable {
                 self.due.remove(&(at, place));
                 continue;
             };
-            if entry.held.next_look() <= now {
-                let Some(flow) = entry.held.unfold(&entry.key) else { continue };
+            if self.flows.next_look(&entry.held) <= now {
+                let Some(flow) = self.flows.unfold(&entry.key, &mut entry.held) else { continue };
                 each(flow);
                 if flow.deadline() <= now {
                     self.remove(place);
                     continue;
                 }
-                self.note(place);
+                self.note(place, false);
             }
             let Some(entry) = self.entries.get_mut(place.0) else { continue };
             self.due.remove(&(at, place));
-            entry.due = entry.held.settle(now, self.rest_after);
+            entry.due = self.flows.settle(&mut entry.held, now, self.rest_after);
             self.due.insert((entry.due, place));
         }
     }
@@ -359,7 +366,7 @@ impl FlowTable {
     /// Looks at all flows, in the order in which the timers want to, with the octets that each takes itself.
     pub(super) fn each(&self, mut each: impl FnMut(&Flow, usize)) {
         for entry in self.due.iter().filter_map(|(_, place)| self.entries.get(place.0)) {
-            entry.held.read(&entry.key, |flow| each(flow, entry.held.own_memory()));
+            self.flows.read(&entry.key, &entry.held, &mut each);
         }
     }
 
@@ -369,20 +376,6 @@ impl FlowTable {
         let mut keys: Vec<_> = self.due.iter().filter_map(|(_, place)| entry(*place)).collect();
         keys.sort_unstable();
         keys.into_iter().map(|(_, place)| place).collect()
-    }
-}
-
-/// What was taken out of the table.
-#[derive(Debug)]
-pub(super) struct Removed {
-    key: FlowKey,
-    held: Held,
-}
-
-impl Removed {
-    /// The flow.
-    pub(super) fn flow(&mut self) -> Option<&mut Flow> {
-        self.held.unfold(&self.key)
     }
 }
 
@@ -447,14 +440,12 @@ impl Clients {
 
 #[cfg(test)]
 impl FlowTable {
-    /// Folds all flows that are at rest, checks that each can be told from what is left, and counts them.
-    pub(super) fn fold_and_check(&mut self) -> usize {
-        let mut folded = 0;
+    /// Folds all flows that are at rest, and checks that each can be told from what is left.
+    pub(super) fn fold_and_check(&mut self) {
         for place in self.places() {
             let entry = self.entries.get_mut(place.0).unwrap();
-            folded += usize::from(entry.held.fold_and_check(&entry.key));
+            self.flows.fold_and_check(&entry.key, &mut entry.held);
         }
-        folded
     }
 }
 
@@ -464,5 +455,5 @@ impl FlowTable {
 pub(super) const fn octets_a_flow() -> usize {
     let hashed = 2 * size_of::<Pointer>() + 2 * size_of::<(IpAddr, OfClient)>();
     let sorted = 2 * size_of::<(Instant, Place)>() + 2 * size_of::<(u64, Place)>();
-    size_of::<Option<Entry>>() + size_of::<Flow>() + hashed + sorted
+    size_of::<Option<Entry>>() + size_of::<Option<Flow>>() + hashed + sorted
 }

@@ -106,7 +106,7 @@ pub(super) struct Worker {
     workers: usize,
     seed: u64,
     origin: Clock,
-    /// The most flows since memory was last given back.
+    /// The most flows that were not folded since memory was last given back.
     crowd: u64,
     gone: Option<Sender<()>>,
     limits: LimitWatch,
@@ -190,7 +190,7 @@ impl Worker {
     }
 
     fn watch_crowd(&mut self) {
-        let flows = self.engine.counters().flows;
+        let flows = self.engine.whole_flows() as u64;
         self.crowd = self.crowd.max(flows);
         let most_have_gone = self.crowd >= CROWD_FLOWS_MIN && flows < self.crowd / 4;
         let all_have_gone = self.engine.next_deadline().is_none();
