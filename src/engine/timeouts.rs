@@ -7,7 +7,7 @@ use super::rescue::faults;
 use super::traces::Trace;
 use super::*;
 use crate::policy::{Personality, Timeouts};
-use crate::wire::packet::flags::{ACK, FIN, SYN};
+use crate::wire::packet::flags::{ACK, FIN, RST, SYN};
 
 fn with_timeouts() -> Trace {
     let mut trace = Trace::new(&Personality::MAILGUARD);
@@ -61,6 +61,22 @@ fn what_may_still_be_on_its_way_is_reset_at_both_of_its_ends() {
     assert_eq!(left, ["inside 13 22 R. \"\"", "inside 7 22 R. \"\"", "outside 34 4 R. \"\""]);
     // A server that has got half of it says so, and is told where it stands.
     assert_eq!(trace.server(22, 9, ACK, ""), ["inside 9 22 R \"\""]);
+}
+
+#[test]
+fn who_has_ended_a_connection_is_told_nothing_more() {
+    // Neither a client whose server has never said anything.
+    let mut trace = with_timeouts();
+    trace.client(0, 0, SYN, "");
+    assert_eq!(trace.client(1, 0, RST, "").len(), 1);
+    assert!(after(&mut trace, 60).is_empty());
+    // Nor two ends that have closed.
+    let mut trace = edited();
+    trace.client(4, 34, ACK | FIN, "");
+    trace.server(22, 8, ACK | FIN, "");
+    trace.client(5, 35, ACK, "");
+    assert!(after(&mut trace, 60).is_empty());
+    assert_eq!(trace.engine.counters().flows, 0);
 }
 
 #[test]

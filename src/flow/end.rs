@@ -147,3 +147,55 @@ impl End {
         }
     }
 }
+
+/// Those of a packet that says nothing.
+#[cfg(test)]
+pub(super) fn headers() -> Headers {
+    let end: core::net::SocketAddr = "192.0.2.1:25".parse().unwrap();
+    let minted = Minted {
+        source: end,
+        destination: end,
+        hop_limit: 64,
+        traffic_class: 0,
+        flow_label: 0,
+        seq: 0,
+        ack: 0,
+        flags: 0,
+        window: 0,
+        timestamps: None,
+        sack_blocks: &[],
+    };
+    let made = minted.headers();
+    let mut packet = made.octets().to_vec();
+    crate::wire::packet::seal(&mut packet, made.tcp_start, (end.ip(), end.ip()), false);
+    Headers::parse(&packet).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    /// What an end is known by that said these timestamps one after the other.
+    fn after(stamps: &[(u32, u32)]) -> (u32, u32) {
+        let mut headers = headers();
+        let mut options = headers.options;
+        options.timestamps = Some(stamps[0]);
+        let mut end = End::new(&headers, options, Instant::ZERO);
+        for stamps in &stamps[1..] {
+            options.timestamps = Some(*stamps);
+            headers.options = options;
+            end.remember_timestamps(&headers, false);
+        }
+        end.timestamps.unwrap()
+    }
+
+    #[test]
+    fn timestamps_never_go_back() {
+        assert_eq!(after(&[(1000, 500), (1001, 501)]), (1001, 501));
+        assert_eq!(after(&[(1000, 500), (999, 499)]), (1000, 500));
+        assert_eq!(after(&[(1000, 500), (1001, 499)]), (1001, 500));
+        // What a SYN says that echoes nothing is older than nothing.
+        assert_eq!(after(&[(1000, 0), (1001, 3_000_000_000)]), (1001, 3_000_000_000));
+    }
+}

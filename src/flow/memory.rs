@@ -45,7 +45,37 @@ impl Flow {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::direction::Leg;
+    use crate::flow::end::headers;
+    use crate::flow::spare::{Judges, Spare};
+    use crate::policy::{Personality, Timeouts};
+    use crate::smtp::Outstanding;
+    use crate::stream;
+    use crate::time::Instant;
+
+    #[test]
+    fn a_flow_counts_all_that_it_holds() {
+        let syn = headers();
+        let personality = Arc::new(Personality::MAILGUARD);
+        let (timeouts, now) = (Timeouts::default(), Instant::ZERO);
+        let mut flow = Flow::new(1, &syn, Leg::Outside, personality, timeouts, now);
+        assert_eq!(flow.memory(), 0);
+        for _ in 0..9 {
+            flow.session.sent(Outstanding::Passed);
+        }
+        let session = flow.session.memory();
+        assert!(session > 0);
+        assert_eq!(flow.memory(), session);
+        flow.judges = Some(Spare::default().judges());
+        let judges = flow.memory() - session;
+        assert!(judges >= size_of::<Judges>());
+        flow.halves.to_client.store.append(b"220 m", &mut stream::Spare::default());
+        let store = flow.halves.to_client.store.memory();
+        assert_eq!(flow.memory(), session + judges + store);
+    }
 
     #[test]
     fn the_last_quarter_is_for_flows_within_their_allowance() {

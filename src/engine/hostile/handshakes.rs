@@ -2,6 +2,7 @@
 
 use super::super::traces::{Trace, sealed};
 use super::super::*;
+use super::greeted;
 use super::segments::{insert_option, refuses, rest, stamped};
 use crate::direction::Leg;
 use crate::policy::Personality;
@@ -278,4 +279,11 @@ fn a_challenge_is_heard_beside_octets_that_wait_for_a_hole_to_be_filled() {
     assert_eq!(trace.client(1, 0, RST, "").len(), 1);
     trace.client(70_000, 0, SYN, "");
     assert_eq!(trace.server(0, 70_001, SYN | ACK, "").len(), 1);
+}
+
+#[test]
+fn a_reset_beyond_what_waits_keeps_its_distance() {
+    let mut trace = greeted(&Personality::MAILGUARD);
+    assert_eq!(trace.client(1, 8, ACK, "DATA\r\nabc"), ["inside 1 8 . \"DATA\\r\\n\""]);
+    assert_eq!(trace.client(12, 8, RST | ACK, ""), ["inside 9 8 R. \"\""]);
 }

@@ -130,6 +130,30 @@ fn a_packet_that_dies_behind_the_guard() {
     assert_eq!(trace.send_raw(Leg::Outside, &sealed(packet))[0][TTL], 9);
 }
 
+/// The TTL with which the client's packet leaves that came with 9, when others came with 64.
+fn ttl_of(trace: &mut Trace, mut packet: Vec<u8>, window: u16) -> u8 {
+    packet[TTL] = 9;
+    packet[34..36].copy_from_slice(&window.to_be_bytes());
+    trace.send_raw(Leg::Outside, &sealed(packet))[0][TTL]
+}
+
+#[test]
+fn what_says_anything_new_comes_as_far_as_others() {
+    let mut trace = stamped();
+    trace.client(1, 8, ACK, "");
+    let acknowledges = trace.craft(Leg::Outside, 1, 8, ACK, "");
+    assert_eq!(ttl_of(&mut trace, acknowledges.clone(), 1000), 9, "it is known");
+    assert_eq!(ttl_of(&mut trace, acknowledges.clone(), 1001), 64, "a wider window");
+    assert_eq!(ttl_of(&mut trace, acknowledges, 1000), 9, "windows do not shrink");
+    // An acknowledgement, with a window that has become as much smaller.
+    trace.server(8, 1, ACK, "220 m\r\n");
+    let acknowledges = trace.craft(Leg::Outside, 1, 15, ACK, "");
+    assert_eq!(ttl_of(&mut trace, acknowledges, 1001 - 7), 64);
+    let fin = trace.craft(Leg::Outside, 1, 15, ACK | FIN, "");
+    assert_eq!(ttl_of(&mut trace, fin.clone(), 994), 64);
+    assert_eq!(ttl_of(&mut trace, fin, 994), 9, "a FIN again");
+}
+
 /// A packet comes back by the leg by which it came in, as it left, two hops older each time (the kernel
 /// lowers the TTL in front of the guard and behind it): how many rounds it makes.
 fn rounds(trace: &mut Trace, mut packet: Vec<u8>) -> usize {

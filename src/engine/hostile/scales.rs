@@ -51,6 +51,17 @@ fn reports(trace: &mut Trace, ack: u32, blocks: &[(u32, u32)]) -> Vec<String> {
 }
 
 #[test]
+fn a_scaled_window_that_grows_is_news() {
+    let mut trace = scaled(None);
+    let mut ttl = |window: u16| {
+        let mut packet = opens(&trace, Leg::Outside, 1, 8, window);
+        packet[8] = 9;
+        trace.send_raw(Leg::Outside, &sealed(packet))[0][8]
+    };
+    assert_eq!([ttl(1000), ttl(1000), ttl(1001), ttl(1001)], [64, 9, 64, 9]);
+}
+
+#[test]
 fn a_scaled_window_is_as_wide_as_it_says() {
     let mut trace = scaled(None);
     trace.client(128_001 - 6, 8, ACK, "NOOP\r\n");

@@ -124,6 +124,25 @@ fn timestamps_say_nothing_after_24_days() {
     assert_eq!(trace.client(1, 8, ACK, "HELO a\r\n").len(), 1);
 }
 
+#[test]
+fn a_repeat_does_not_make_what_follows_old() {
+    let mut trace = stamped();
+    trace.client(1, 8, ACK, "HELO a\r\n");
+    trace.timestamps = Some((3000, 1000));
+    trace.client(1, 8, ACK, "HELO a\r\n");
+    trace.timestamps = Some((2000, 1000));
+    assert_eq!(trace.client(9, 8, ACK, "NOOP\r\n"), ["inside 9 8 . \"NOOP\\r\\n\""]);
+}
+
+#[test]
+fn a_keep_alive_leaves_with_timestamps_that_are_known_and_no_flags_of_its_own() {
+    let mut trace = stamped();
+    trace.client(1, 8, ACK, "HELO a\r\n");
+    trace.server(8, 9, ACK, "");
+    assert_eq!(relayed_stamps(&mut trace, 8, 8, (2000, 1500)), (1000, 1000));
+    assert_eq!(trace.client(8, 8, ACK | PSH, ""), ["inside 8 8 . \"\""]);
+}
+
 /// The timestamps of what leaves when the client acknowledges `ack` at `seq`, with `timestamps`.
 fn relayed_stamps(trace: &mut Trace, seq: u32, ack: u32, timestamps: (u32, u32)) -> (u32, u32) {
     trace.timestamps = Some(timestamps);
