@@ -108,6 +108,26 @@ fn what_is_folded_times_out_and_is_cleared_at_the_numbers_that_each_end_expects(
 }
 
 #[test]
+fn whatever_is_known_comes_back() {
+    // Each packet folds what is at rest, and checks that it unfolds to what it was.
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    trace.sack = true;
+    trace.timestamps = Some((1000, 1000));
+    trace.handshake();
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.now = trace.now + Duration::from_millis(20);
+    trace.client(1, 8, ACK, "");
+    assert_eq!(trace.engine.whole_flows(), 0);
+    // A hole that was stood in for, and filled.
+    trace.client(7, 8, ACK, "NOOP\r\n");
+    trace.client(1, 8, ACK, "X\r\nX\r\n");
+    trace.now = trace.now + Duration::from_millis(30);
+    trace.server(8, 19, ACK, "");
+    trace.client(13, 8, ACK, "");
+    assert_eq!(trace.engine.whole_flows(), 0);
+}
+
+#[test]
 fn what_is_waited_for_keeps_it_whole() {
     // Octets that the server has not acknowledged.
     let mut trace = timed();
