@@ -71,6 +71,14 @@ fn a_connection_is_told_with_its_number_its_ends_and_what_it_carried() {
 }
 
 #[test]
+fn octets_that_find_no_room_are_told() {
+    let mut trace = greeted(&Personality::MAILGUARD);
+    trace.engine.config.bounds.memory = 1;
+    trace.client(7, 8, ACK, "NOOP\r\n");
+    assert_eq!(told(&mut trace), [What::BufferFull(DropReason::MemoryFull)]);
+}
+
+#[test]
 fn with_nobody_listening_nothing_is_told() {
     let mut trace = Trace::open(&Personality::MAILGUARD);
     trace.client(1, 1, RST, "");

@@ -77,12 +77,12 @@ impl FoldedHalf {
 impl Half {
     /// What it is folded, but for what it hands over then: nothing, if something is on its way or waited for.
     fn at_rest(&self) -> Option<FoldedHalf> {
-        let Self { space, reassembly, map, store, fin, fin_sent, fin_acked, edge, .. } = self;
+        let Self { space, reassembly, map, store, fin, fin_sent, fin_acked: _, edge, .. } = self;
         let Self { told_ack, told_edge, told_window, stand_in: _, repairs, .. } = self;
         let end = reassembly.end();
         let edited = map.to_edited(end, Round::Down);
         let is_quiet = fin.is_none()
-            && !(*fin_sent || *fin_acked)
+            && !*fin_sent
             && reassembly.memory() + store.memory() == 0
             && (store.una(), store.sent()) == (edited, edited)
             && *told_ack == end

@@ -5,7 +5,7 @@ use super::super::traces::{Trace, sealed};
 use super::super::*;
 use super::greeted;
 use crate::direction::Leg;
-use crate::policy::Personality;
+use crate::policy::{PartialLines, Personality};
 use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN};
 
 /// Where the flags of a packet without IP options are.
@@ -331,6 +331,26 @@ fn a_fin_that_contradicts_and_octets_behind_it() {
     }
     assert_eq!(trace.client(9, 8, ACK | FIN, ""), ["inside 9 8 F. \"\""], "a repeat");
     assert_eq!(trace.server(8, 10, ACK, "250 hi\r\n"), ["outside 8 10 . \"250 hi\\r\\n\""]);
+}
+
+#[test]
+fn a_fin_may_come_with_octets_that_wait_already() {
+    let mut trace = stamped();
+    trace.client(7, 8, ACK, "QUIT\r\n");
+    trace.client(7, 8, ACK | FIN, "QUIT\r\n");
+    let left = trace.client(1, 8, ACK, "NOOP\r\n").concat();
+    assert!(left.contains("F") && left.contains("QUIT"), "{left}");
+    assert_eq!(trace.engine.counters().events(Event::Inconsistent), 0);
+}
+
+#[test]
+fn half_a_line_is_forgotten_where_it_is_to_be() {
+    let partial_lines = PartialLines::Discard;
+    let mut trace = Trace::open(&Personality { partial_lines, ..Personality::MAILGUARD });
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.client(1, 8, ACK, "NO");
+    assert!(!trace.client(3, 8, ACK, "OP\r\n").concat().contains("NOOP"));
+    assert!(trace.client(1, 8, ACK, "NOOP\r\n").concat().contains("NOOP"));
 }
 
 #[test]
