@@ -1,14 +1,18 @@
 //! Traces of what is told: connections from beginning to end, and what happens in between.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use super::rescue::faults;
 use super::traces::{Trace, sealed};
 use super::*;
 use crate::direction::Direction;
 use crate::direction::Leg;
-use crate::policy::{Action, MailRelay, Personality, SpecialCharacters};
+use crate::policy::{
+    Action, Class, MailRelay, Match, Personality, RateLimit, Refusal, SpecialCharacters,
+};
 use crate::report::{Connection, Deed, Ending, Report, Rule};
+use crate::smtp::{Verb, VerbSet};
 use crate::wire::packet::flags::{ACK, FIN, PSH, RST, SYN, URG};
 
 fn told(trace: &mut Trace) -> Vec<What> {
@@ -68,6 +72,43 @@ fn a_connection_is_told_with_its_number_its_ends_and_what_it_carried() {
     trace.handshake();
     let ids: Vec<_> = trace.engine.reports().drain().map(|r| r.connection.unwrap().id).collect();
     assert_eq!(ids, [7]);
+}
+
+#[test]
+fn a_class_that_masks_or_limits_is_a_warning_and_one_that_only_logs_is_none() {
+    let class = |verb, action| Class::new(Match::CmdVerb(VerbSet::of(&[verb])), action);
+    let limit = Action::RateLimit(Arc::new(RateLimit::new(1)));
+    let map = vec![
+        class(Verb::Noop, limit),
+        class(Verb::Rset, Action::Log),
+        class(Verb::Vrfy, Action::Mask),
+    ];
+    let asa = Personality::named("asa94").unwrap().clone();
+    let mut trace = greeted(&Personality { map: map.into(), ..asa });
+    trace.engine.report(Some(Severity::Warnings));
+    let mut matched = |seq: u32, line: &str| {
+        trace.client(seq, 8, ACK, line);
+        !told(&mut trace).is_empty()
+    };
+    assert!(!matched(1, "NOOP\r\n"), "the first one in a second passes");
+    assert!(!matched(7, "RSET\r\n"));
+    assert!(matched(13, "VRFY x\r\n"));
+    assert!(matched(21, "NOOP\r\n"));
+}
+
+#[test]
+fn a_command_that_ends_the_connection_counts_as_refused_and_nothing_else_that_does() {
+    let refused = |personality: &Personality, line: &str| {
+        let mut trace = greeted(personality);
+        trace.client(1, 8, ACK, line);
+        assert_eq!(trace.engine.counters().events(Event::InspectionReset), 1);
+        trace.engine.counters().refusals(None)
+    };
+    let resets = Personality { refusal: Refusal::Reset, ..Personality::MAILGUARD };
+    assert_eq!(refused(&resets, "EHLO me\r\n"), 1);
+    let map = vec![Class::new(Match::CmdLineLength(5), Action::Reset)];
+    let asa = Personality::named("asa94").unwrap().clone();
+    assert_eq!(refused(&Personality { map: map.into(), ..asa }, "HELO me\r\n"), 0);
 }
 
 #[test]
