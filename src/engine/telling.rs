@@ -196,11 +196,10 @@ fn refusals_are_told_and_counted_by_their_verb() {
     trace.client(1, 8, ACK, "EHLO a\r\nHELP\r\nsugar\r\nX\r\nVRFYVRFYVRFYVRFY\r\n");
     let wanted = [Some("EHLO"), Some("HELP"), None, None, None].map(What::Refused);
     assert_eq!(told(&mut trace), wanted);
-    let count = |verb: Option<crate::smtp::Verb>| {
-        trace.engine.counters().refusals(verb.map(|verb| verb as usize))
-    };
-    assert_eq!(count(Some(crate::smtp::Verb::Help)), 1);
-    assert_eq!(count(Some(crate::smtp::Verb::Vrfy)), 0);
+    let count =
+        |verb: Option<Verb>| trace.engine.counters().refusals(verb.map(|verb| verb as usize));
+    assert_eq!(count(Some(Verb::Help)), 1);
+    assert_eq!(count(Some(Verb::Vrfy)), 0);
     assert_eq!(count(None), 3);
 }
 
