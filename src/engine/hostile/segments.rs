@@ -143,6 +143,17 @@ fn a_keep_alive_leaves_with_timestamps_that_are_known_and_no_flags_of_its_own() 
     assert_eq!(trace.client(8, 8, ACK | PSH, ""), ["inside 8 8 . \"\""]);
 }
 
+#[test]
+fn a_keep_alive_echoes_what_the_guard_has_answered_for() {
+    let mut trace = stamped();
+    trace.client(1, 8, ACK, "HELO a\r\n");
+    trace.server(8, 9, ACK, "");
+    trace.timestamps = Some((1500, 1000));
+    trace.server(8, 9, ACK, "250 a\r\n");
+    trace.server(20, 9, ACK, "250 b\r\n");
+    assert_eq!(relayed_stamps(&mut trace, 8, 8, (1000, 1000)), (1000, 1500));
+}
+
 /// The timestamps of what leaves when the client acknowledges `ack` at `seq`, with `timestamps`.
 fn relayed_stamps(trace: &mut Trace, seq: u32, ack: u32, timestamps: (u32, u32)) -> (u32, u32) {
     trace.timestamps = Some(timestamps);
