@@ -86,6 +86,27 @@ fn time_outs_are_those_of_the_beginning() {
 }
 
 #[test]
+fn a_connection_is_shown_from_its_beginning_to_its_end() {
+    let shown = |trace: &Trace| {
+        let (views, _) = trace.engine.connections(trace.now, Filter::default(), 9);
+        views.first().map(|view| (view.state, view.flags.clone(), view.uptime.as_secs()))
+    };
+    let is = |state, flags: &str, uptime| Some((state, flags.to_owned(), uptime));
+    let mut trace = Trace::new(&Personality::MAILGUARD);
+    trace.now = trace.now + Duration::from_secs(5);
+    trace.handshake();
+    assert_eq!(shown(&trace), is("commands", "UB", 0), "nobody has said anything");
+    trace.server(1, 1, ACK, "220 m\r\n");
+    trace.now = trace.now + Duration::from_secs(2);
+    trace.client(1, 8, ACK | FIN, "QUIT\r\n");
+    assert_eq!(shown(&trace), is("closing", "UFIOB", 2));
+    trace.server(8, 8, ACK | FIN, "");
+    assert_eq!(shown(&trace), is("closing", "UfFIOB", 2));
+    trace.client(8, 9, ACK, "");
+    assert_eq!(shown(&trace), None);
+}
+
+#[test]
 fn connections_are_shown_as_they_stand_and_cleared_by_whom_they_concern() {
     let mut trace = Trace::open(&Personality::MAILGUARD);
     trace.server(1, 1, ACK, "220 m\r\n");

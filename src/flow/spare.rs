@@ -110,4 +110,20 @@ mod tests {
             assert!(!go(text), "{text:?}");
         }
     }
+
+    #[test]
+    fn judges_are_kept_up_to_a_limit_and_lent_again() {
+        let mut spare = Spare::default();
+        for _ in 0..2 * SPARE_BUFFERS_MAX {
+            assert!(spare.put_judges(Box::default()).is_none());
+        }
+        assert_eq!(spare.judges.len(), SPARE_BUFFERS_MAX);
+        spare.judges();
+        assert_eq!(spare.judges.len(), SPARE_BUFFERS_MAX - 1);
+        let room = spare.octets.room();
+        spare.octets.put(room);
+        assert_eq!(spare.octets.rooms(), 1);
+        spare.rest();
+        assert_eq!(spare.octets.rooms(), 0);
+    }
 }

@@ -50,7 +50,6 @@ impl Flow {
         let fin = |direction: Direction| self.halves[direction].fin_sent;
         let phase = self.session.phase();
         let state = match self.stage {
-            _ if self.is_over() => "closed",
             Stage::SynSent => "syn-sent",
             Stage::SynReceived => "syn-received",
             Stage::Reset { .. } | Stage::Ended => "closed",

@@ -68,6 +68,12 @@ impl Spare {
         }
     }
 
+    /// Buffers with room for a packet each.
+    #[cfg(test)]
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// There is no flow any more: what only big messages need is given back.
     pub fn rest(&mut self) {
         self.rooms.clear();
@@ -117,6 +123,32 @@ mod tests {
         assert!(spare.lists.iter().all(|list| list.list_memory() <= SPARE_LIST_OCTETS_MAX));
         spare.rest();
         assert!(spare.rooms.is_empty(), "what only big messages need is given back");
+    }
+
+    #[test]
+    fn as_many_are_kept_as_may_be_and_no_more() {
+        let mut spare = Spare::default();
+        for _ in 0..2 * SPARE_BUFFERS_MAX {
+            let mut store = Store::default();
+            store.append(b"NOOP", &mut Spare::default());
+            store.mark_sent(store.nxt());
+            store.release(store.nxt(), &mut spare);
+        }
+        assert_eq!(spare.lists.len(), SPARE_BUFFERS_MAX);
+        for _ in 0..2 * SPARE_ROOMS_MAX {
+            spare.put(Buffer::room());
+        }
+        assert_eq!(spare.rooms.len(), SPARE_ROOMS_MAX);
+        // A list that is too long is not kept, though there is a place for it.
+        let mut store = Store::default();
+        let mut spare = Spare::default();
+        for _ in 0..SPARE_LIST_OCTETS_MAX {
+            store.lend(0..1, &mut spare);
+        }
+        assert!(store.memory() > SPARE_LIST_OCTETS_MAX);
+        store.mark_sent(store.nxt());
+        store.release(store.nxt(), &mut spare);
+        assert!(store.is_empty() && spare.lists.is_empty());
     }
 
     #[test]

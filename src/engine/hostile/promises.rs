@@ -55,6 +55,9 @@ fn a_repeat_of_what_waits_for_a_verdict_is_reported_as_no_hole() {
     trace.server(8, 7, ACK, "");
     assert_eq!(trace.client(7, 8, ACK, "X\r\n"), ["outside 8 7 . \"\""]);
     assert_eq!(trace.client(1, 8, ACK, "DATA\r\nX\r\n"), ["outside 8 7 . \"\" sack 1-7"]);
+    // Nor because something lies behind a hole.
+    trace.client(19, 8, ACK, "NOOP\r\n");
+    assert_eq!(trace.client(7, 8, ACK, "X\r\n"), ["outside 8 7 . \"\" sack 19-25"]);
 }
 
 #[test]
