@@ -260,6 +260,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_released_is_no_memory_any_more() {
+        let mut spare = Spare::default();
+        let mut store = Store::default();
+        store.append(&[b'x'; 64], &mut spare);
+        store.append(&[b'y'; 1000], &mut spare);
+        store.mark_sent(store.nxt());
+        let (memory, list) = (store.memory(), store.kept.list_memory());
+        assert!(list >= 2 * size_of::<Piece>());
+        assert_eq!(memory, size_of::<Kept>() + list + 1064);
+        store.release(Offset::new(64), &mut spare);
+        assert_eq!(store.memory(), memory - 64);
+    }
+
+    #[test]
     fn nothing_is_released_that_has_not_left() {
         let mut store = Store::default();
         store.append(b"QUIT\r\n", &mut Spare::default());
