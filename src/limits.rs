@@ -231,8 +231,8 @@ pub const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(600);
 /// A connection that both ends have closed or one has reset: late repeats still find their numbers.
 pub const CLOSED_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// After so long a silence a connection at rest is folded: a packet to it unfolds it, which costs as much as
-/// two packets do.
+/// After so long a silence a connection at rest is folded, when the timers look at it: that may take three times as
+/// long. A packet to it unfolds it.
 pub const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// The flow table gives memory back when it has room for more than this and is mostly empty.

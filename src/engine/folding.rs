@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::traces::Trace;
 use super::*;
+use crate::direction::Leg;
 use crate::flow::Folded;
 use crate::policy::Personality;
 use crate::wire::packet::flags::{ACK, FIN, SYN};
@@ -78,6 +79,12 @@ fn what_is_at_rest_is_folded_and_goes_on_when_something_comes() {
         assert_eq!(is_folded(&trace), (false, 0));
     }
     wait(&mut trace, 12);
+    assert_eq!(is_folded(&trace), (true, 12));
+    // What is dropped does not.
+    let forged = trace.craft(Leg::Outside, 500_000, 42, ACK, "NOOP\r\n");
+    assert!(trace.send(Leg::Outside, forged).is_empty());
+    assert_eq!(trace.engine.whole_flows(), 1);
+    assert!(trace.deadline().is_empty());
     assert_eq!(is_folded(&trace), (true, 12));
     // It ends as if nothing had been.
     assert_eq!(trace.client(10, 42, FIN | ACK, ""), ["inside 13 30 F. \"\""]);
